@@ -1,0 +1,286 @@
+"""The command line: arguments and exit codes. Each command is one call into a room below.
+
+Exit codes: 0 yes/done, 1 no, 2 wrong usage or configuration, 3 something needed cannot be reached, 70 a fault of
+ours, 130 interrupted.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import click
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from gateway import __version__
+from gateway.demo.run import run_demo
+from gateway.errors import GatewayError
+from gateway.proxy.explain import Explanation, explain
+from gateway.rules.load import load, warnings
+from gateway.rules.model import schema
+from gateway.server.app import App
+from gateway.server.client import fetch_status
+from gateway.server.token import read_token
+from gateway.settings import Settings, read_settings
+from gateway.telemetry.logs import set_up
+
+FAULT_OF_OURS = 70
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="stage-gateway",
+    help=(
+        "A reverse-proxy validation gateway for investment stages.\n\n"
+        "Exit codes: 0 yes or done, 1 no, 2 wrong usage or configuration, 3 something cannot be reached, "
+        "70 a fault of the gateway, 130 interrupted."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+_Result = TypeVar("_Result")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file; default STAGE_GATEWAY_CONFIG or config/gateway.json."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except GatewayError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except Exception:  # a fault of ours must not look like a "no"
+        Console(stderr=True).print_exception()
+        return FAULT_OF_OURS
+    return code if isinstance(code, int) else 0
+
+
+def _settings(config: Path | None, **given: Any) -> Settings:
+    settings = read_settings()
+    named = {"config": config, **given}
+    return settings.model_copy(update={name: value for name, value in named.items() if value is not None})
+
+
+def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"stage-gateway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=lambda value: _show_version(value=value), is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Run the gateway. SIGHUP reloads the file, SIGTERM drains and ends.
+
+    Example: stage-gateway serve --config config/gateway.json
+    """
+    settings = _settings(config)
+    set_up(settings.log_level)
+
+    async def work() -> None:
+        await App(settings, load(settings.config, dry_run=settings.dry_run)).run()
+
+    _run(work())
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Make the requests, show the answers, and end.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes any free one.")] = None,
+    admin_port: Annotated[int | None, typer.Option(help="Admin port; 0 takes any free one.")] = None,
+) -> int:
+    """Run the gateway before two small built-in upstreams, and print requests to try.
+
+    Example: stage-gateway demo --once --port 0 --admin-port 0
+    """
+    settings = _settings(None, port=port, admin_port=admin_port)
+    set_up("warning" if settings.log_level.lower() == "info" else settings.log_level)
+    return 0 if _run(run_demo(settings, typer.echo, once=once)) else 1
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    show: Annotated[bool, typer.Option("--print", help="Print the file with all its defaults.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the configuration file: every error at once, and settings that cannot take effect.
+
+    Example: stage-gateway check --config config/phases/1-baseline.json --print
+    """
+    settings = _settings(config)
+    rules = load(settings.config, dry_run=settings.dry_run)
+    vain = list(warnings(rules, dry_run=settings.dry_run))
+    if as_json:
+        report = {"source": rules.source, "config": rules.fingerprint, "warnings": vain}
+        report["vocabulary"] = rules.policy.vocabulary.fingerprint
+        _print_json({**report, "document": dict(rules.document)} if show else report)
+        return
+    for warning in vain:
+        typer.echo(f"warning: {warning}", err=True)
+    if show:
+        _print_json(dict(rules.document))
+        return
+    vocabulary = rules.policy.vocabulary.fingerprint
+    typer.echo(f"{rules.source}: good (configuration {rules.fingerprint}, vocabulary {vocabulary})")
+
+
+@app.command(name="schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    _print_json(schema())
+
+
+@app.command(name="explain")
+def explain_request(
+    method: Annotated[str, typer.Option(help="Method of the request.")],
+    path: Annotated[str, typer.Option(help="Path and query, as sent.")],
+    header: Annotated[list[str] | None, typer.Option(help="'Name: value'; may be repeated.")] = None,
+    body: Annotated[Path | None, typer.Option(help="File with the body, - for standard input.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell what would happen to a request, and why. Exit 1 when it would be refused.
+
+    Example: stage-gateway explain --method GET --path "/api/funds/7/companies?stage=Series%20A"
+    """
+    settings = _settings(config)
+    rules = load(settings.config, dry_run=settings.dry_run)
+    told = explain(rules, method, path, _fields(header or []), _body(body))
+    if as_json:
+        _print_json(_as_document(told))
+    else:
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for topic, text in told.steps:
+            table.add_row(f"{topic}:", text)
+        Console(highlight=False, markup=False).print(table)
+    return 1 if told.refused else 0
+
+
+def _fields(lines: list[str]) -> list[tuple[bytes, bytes]]:
+    fields = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise click.BadParameter(f"{line!r} is no header, expected 'Name: value'", param_hint="--header")
+        fields.append(
+            (name.strip().encode("utf-8", "surrogateescape"), value.strip().encode("utf-8", "surrogateescape"))
+        )
+    return fields
+
+
+def _body(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--body") from error
+
+
+def _as_document(told: Explanation) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "outcome": told.outcome,
+        "status": told.status,
+        "steps": [{"topic": topic, "text": text} for topic, text in told.steps],
+    }
+    if told.decision is not None:
+        standing, verdict = told.decision.standing, told.decision.verdict
+        document |= {
+            "endpoint": told.decision.endpoint,
+            "mode": standing.mode,
+            "effectiveMode": standing.effective,
+            "reason": verdict.reason,
+            "count": verdict.count,
+            "bucket": standing.bucket,
+            "fundId": told.decision.fund,
+            "responseHeaders": dict(told.response_fields),
+            "problem": told.problem,
+        }
+    return document
+
+
+@app.command()
+def status(
+    admin: Annotated[list[str] | None, typer.Option(help="Admin port of a running gateway; may be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what running gateways have in force. Exit 3 when one cannot be reached.
+
+    Example: stage-gateway status --admin http://127.0.0.1:8081
+    """
+    settings = _settings(None)
+    token = read_token(settings)
+    addresses = admin or [f"http://{settings.admin_host}:{settings.admin_port}"]
+    code = 0
+    documents = {}
+    for address in addresses:
+        try:
+            documents[address] = _run(fetch_status(address, token))
+        except GatewayError as error:
+            typer.echo(str(error), err=True)
+            code = error.exit_code
+    if as_json:
+        _print_json(documents)
+    else:
+        for address, document in documents.items():
+            _print_status(address, document)
+    return code
+
+
+def _print_status(address: str, document: dict[str, Any]) -> None:
+    console = Console(highlight=False, markup=False)
+    config, last = document["config"], document["lastReload"]
+    console.print(
+        f"{address}  version {document['version']}  configuration {config['fingerprint']} ({config['source']})"
+    )
+    console.print(
+        f"vocabulary {document['vocabulary']['fingerprint']}  dry run {'on' if document['dryRun'] else 'off'}  "
+        f"in flight {document['inFlight']}{'  DRAINING' if document['draining'] else ''}"
+    )
+    table = Table("endpoint", "mode", "percent", "override", "pass", "warn", "would reject", "reject")
+    for pattern, endpoint in document["endpoints"].items():
+        totals = endpoint["totals"]
+        counts = (str(totals[result]) for result in ("pass", "warn", "would_reject", "reject"))
+        table.add_row(pattern, endpoint["mode"], f"{endpoint['percent']:g}", endpoint["override"] or "–", *counts)
+    console.print(table)
+    for error in last["errors"]:
+        console.print(f"last reload failed ({last['at']}): {error}")

@@ -1,0 +1,27 @@
+"""The few errors a person meets, each with what to do about it.
+
+An error carries the exit code of the command it ends (`stage-gateway --help` lists them).
+"""
+
+from collections.abc import Sequence
+
+
+class GatewayError(Exception):
+    """Something a person can put right. `str()` is one clear message that names the place and the cure."""
+
+    exit_code = 2
+
+
+class ConfigurationError(GatewayError):
+    """The configuration cannot be used; `problems` holds one line per fault, all faults at once."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
+class UnreachableError(GatewayError):
+    """Something needed, a gateway or a server, did not answer."""
+
+    exit_code = 3

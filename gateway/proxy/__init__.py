@@ -1,0 +1,1 @@
+"""Carries one request: the handler, and what it reads, writes and asks."""

@@ -1,0 +1,122 @@
+"""Bodies on their way in: read as they came, held where a refusal is still possible.
+
+Rules of the room:
+
+- Bytes stay as received; only the framing kind is taken apart and put together again.
+- What is held is counted at its real size under one budget for the whole process. A body that does not fit is
+  not read on: its request is answered 503.
+"""
+
+from aiohttp import StreamReader, web
+from prometheus_client import Gauge
+
+_BLOCK = 64 * 1024
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class NoRoomError(Exception):
+    """The budget for held bodies is used up."""
+
+
+class Budget:
+    """How many bytes of bodies may be held at once, and how many are. The limit is the configuration's."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self.used = 0
+
+    def take(self, size: int, limit: int) -> None:
+        """Count `size` more bytes as held. Raises NoRoomError when they do not fit under `limit`."""
+        if self.used + size > limit:
+            raise NoRoomError
+        self.used += size
+        self._gauge.set(self.used)
+
+    def give_back(self, size: int) -> None:
+        """Count `size` bytes as no longer held."""
+        self.used -= size
+        self._gauge.set(self.used)
+
+
+class Held:
+    """A body being held, or the part of it that came so far.
+
+    Small chunks are joined into blocks: held one by one they would take many times their size.
+    """
+
+    def __init__(self, budget: Budget, limit: int) -> None:
+        self._budget = budget
+        self._limit = limit
+        self._blocks: list[bytes] = []
+        self._tail = bytearray()
+        self._size = 0
+        self._reserved = 0
+
+    def expect(self, size: int | None) -> None:
+        """Reserve room for a body of a known size. Raises NoRoomError when there is none."""
+        if size is not None:
+            self._reserve(size)
+
+    def _reserve(self, size: int) -> None:
+        self._budget.take(size, self._limit)
+        self._reserved += size
+
+    def append(self, chunk: bytes) -> None:
+        """Hold one more chunk. Raises NoRoomError when the budget does not allow it."""
+        self._size += len(chunk)
+        if self._size > self._reserved:
+            self._reserve(self._size - self._reserved)
+        if len(chunk) >= _BLOCK and not self._tail:
+            self._blocks.append(chunk)
+            return
+        self._tail += chunk
+        if len(self._tail) >= _BLOCK:
+            self._blocks.append(bytes(self._tail))
+            self._tail.clear()
+
+    def blocks(self) -> list[bytes]:
+        """Return what is held, in order."""
+        return [*self._blocks, bytes(self._tail)] if self._tail else self._blocks
+
+    def release(self) -> None:
+        """Give the budget back."""
+        self._budget.give_back(self._reserved)
+        self._reserved = 0
+        self._blocks = []
+
+
+class Incoming:
+    """The body of one request, as it arrives.
+
+    `exists` is false when the head says there is none; `length` is its Content-Length, None when chunked.
+    """
+
+    def __init__(self, request: web.BaseRequest, *, expects_continue: bool, length: int | None, chunked: bool) -> None:
+        self._request = request
+        self._content: StreamReader = request.content
+        self._expects_continue = expects_continue
+        self.length = length
+        self.chunked = chunked
+        self.exists = chunked or bool(length)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the whole body has arrived, so that reading it does not wait."""
+        return self._content.is_eof()
+
+    @property
+    def read_to_end(self) -> bool:
+        """Whether everything was read."""
+        return self._content.at_eof()
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the end.
+
+        Asks the client for the body first when it waits to be asked (RFC 9110, section 10.1.1).
+        """
+        if self._expects_continue:
+            self._expects_continue = False
+            transport = self._request.transport
+            if transport is not None and not self._content.is_eof():
+                transport.write(CONTINUE)
+        return await self._content.readany()

@@ -1,0 +1,258 @@
+"""One request and its response between client and upstream.
+
+Rules of the room:
+
+- The response is relayed as it comes, never collected. Once its head is out, a failure can only break it off.
+- The body goes up while the response comes down; an upstream that answers early is relayed at once.
+- A request is repeated only on a connection that had idled, when it is idempotent (RFC 9110, section 9.2.2),
+  wholly at hand and no byte of an answer came. A POST reaches the upstream at most once.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from aiohttp import web
+
+from gateway.proxy.body import Incoming
+from gateway.proxy.headers import Fields, request_head, response_head, values
+from gateway.proxy.problem import MEDIA_TYPE, Answer
+from gateway.proxy.service import Service
+from gateway.proxy.upstream import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
+from gateway.rules.load import Upstream
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_AT_ONCE = 64 * 1024
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Answered(web.StreamResponse):
+    """Tells aiohttp's server that the response is on the wire already, and whether the connection lives on."""
+
+    def __init__(self, status: int, *, keep_alive: bool) -> None:
+        super().__init__(status=status)
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to do."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to do."""
+
+
+class Listener(Protocol):
+    """What is told of the body on its way, and asked for fields of the response."""
+
+    def hear(self, chunk: bytes) -> None:
+        """Take note of body bytes that go upstream."""
+
+    def end(self) -> list[tuple[bytes, bytes]]:
+        """Take note that the body is complete; returns the fields to add to the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it will be carried. `new_id` is set when the gateway made the id; `host` when the target said it."""
+
+    request: web.BaseRequest
+    service: Service
+    request_id: str
+    new_id: str | None
+    method: str
+    target: str
+    host: bytes | None
+    fields: Fields
+    incoming: Incoming
+    upstream: Upstream | None
+    draining: bool
+
+
+class Exchange:
+    """Carries one call. `inspected` says that only the gateway speaks in the X-Stage fields here."""
+
+    def __init__(self, call: Call, *, inspected: bool) -> None:
+        self._call = call
+        self._inspected = inspected
+        self._name = call.upstream.name if call.upstream is not None else "none"
+        self._began = time.perf_counter()
+
+    async def answer(self, answer: Answer) -> Answered:
+        """Send a response of the gateway's own."""
+        call = self._call
+        keep_alive = self._may_keep_alive() and call.incoming.read_to_end
+        fields = [
+            (b"Content-Type", MEDIA_TYPE),
+            (b"Content-Length", str(len(answer.body)).encode("ascii")),
+            (b"X-Request-Id", call.request_id.encode("ascii")),
+            *answer.headers,
+            *self._persistence(keep_alive=keep_alive),
+        ]
+        head = response_head(
+            answer.status, HTTPStatus(answer.status).phrase.encode(), (), added=fields, inspected=False
+        )
+        self._count(answer.status)
+        await call.request.writer.write(head if call.method == "HEAD" else head + answer.body)
+        return Answered(answer.status, keep_alive=keep_alive)
+
+    async def forward(self, blocks: Sequence[bytes], listener: Listener | None) -> Answered:
+        """Send the request upstream and relay the response. Raises UpstreamError while nothing was relayed.
+
+        `blocks` are the bytes of the body that were read before; the rest is sent as it arrives.
+        """
+        call = self._call
+        pool = call.service.pools[self._name]
+        ready = list(blocks)
+        if call.incoming.exists and call.incoming.at_hand and not call.incoming.read_to_end:
+            ready.append(await call.incoming.read())
+            if listener is not None:
+                listener.hear(ready[-1])
+        if listener is not None and call.incoming.read_to_end:
+            listener.end()
+        at_once = call.incoming.read_to_end and sum(map(len, ready)) <= _AT_ONCE
+        opening = self._opening(ready) if at_once else self._opening(None)
+        fresh = False
+        while True:
+            connection, used = await pool.acquire(fresh=fresh)
+            try:
+                connection.start(call.method, opening, call.service.rules.limits.upstream_timeout_seconds)
+                if at_once:
+                    connection.end()
+                    return await self._relay(connection, None, listener)
+                return await self._pump_and_relay(connection, ready, listener)
+            except UpstreamError as error:
+                fresh = used and at_once and call.method in _IDEMPOTENT and _is_stale(connection, error)
+                if not fresh:
+                    raise
+            finally:
+                pool.release(connection)
+
+    def _opening(self, body: list[bytes] | None) -> bytes:
+        """Return the head, and the whole body after it when it is given."""
+        call = self._call
+        peer = call.request.remote
+        head = request_head(
+            call.method,
+            call.target,
+            call.fields,
+            client=peer or "unknown",
+            new_id=call.new_id,
+            host=call.host,
+            inspected=self._inspected,
+            chunked=call.incoming.chunked,
+        )
+        if body is None:
+            return head
+        framed = [_framed(block, chunked=call.incoming.chunked) for block in body if block]
+        return b"".join([head, *framed, _LAST_CHUNK if call.incoming.chunked else b""])
+
+    async def _pump_and_relay(
+        self, connection: Connection, ready: Sequence[bytes], listener: Listener | None
+    ) -> Answered:
+        pump = asyncio.create_task(self._pump(connection, ready, listener))
+        try:
+            answered = await self._relay(connection, pump, listener)
+            # The upstream may answer before the body ends; what is left of it is still judged and counted.
+            await pump
+            if listener is not None:
+                listener.end()
+        except UpstreamError:
+            if pump.done() and pump.exception() is not None:
+                raise pump.exception() from None  # type: ignore[misc]  # it is the client that broke off
+            raise
+        finally:
+            if not pump.done():
+                pump.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await pump
+        return answered
+
+    async def _pump(self, connection: Connection, ready: Sequence[bytes], listener: Listener | None) -> None:
+        """Send the body up as it arrives, and let it be heard on the way."""
+        incoming = self._call.incoming
+        try:
+            for block in ready:
+                connection.write(_framed(block, chunked=incoming.chunked))
+                await connection.drain()
+            while chunk := await incoming.read():
+                if listener is not None:
+                    listener.hear(chunk)
+                connection.write(_framed(chunk, chunked=incoming.chunked))
+                await connection.drain()
+        except BaseException:
+            connection.abort()
+            raise
+        if incoming.chunked:
+            connection.write(_LAST_CHUNK)
+        connection.end()
+
+    async def _relay(
+        self, connection: Connection, pump: "asyncio.Task[None] | None", listener: Listener | None
+    ) -> Answered:
+        head = await connection.head()
+        metrics = self._call.service.upstream_metrics[self._name]
+        if metrics.duration is not None:
+            metrics.duration.observe(time.perf_counter() - self._began)
+        heard_all = pump is None or pump.done()
+        added = listener.end() if listener is not None and heard_all else []
+        try:
+            return await self._send_response(connection, head, added)
+        except UpstreamError:
+            transport = self._call.request.transport
+            if transport is not None:
+                transport.abort()  # a clean end would pass for a whole response
+            return Answered(head.status, keep_alive=False)
+
+    async def _send_response(
+        self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]
+    ) -> Answered:
+        call = self._call
+        old_client = call.request.version < (1, 1)
+        chunked = head.chunked and not old_client
+        until_close = head.has_body and not chunked and head.length is None
+        keep_alive = self._may_keep_alive() and not until_close
+        if chunked and head.status not in {204, 304}:
+            added.append((b"Transfer-Encoding", b"chunked"))
+        if not values(head.headers, b"x-request-id"):
+            added.append((b"X-Request-Id", call.request_id.encode("ascii")))
+        added.extend(self._persistence(keep_alive=keep_alive))
+        self._count(head.status)
+        out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)
+        writer = call.request.writer
+        if not head.has_body:
+            await writer.write(out)
+            return Answered(head.status, keep_alive=keep_alive)
+        if not connection.complete:
+            await writer.write(out)
+            out = b""
+        while data := await connection.read():
+            out += _framed(data, chunked=chunked)
+            if not connection.complete:
+                await writer.write(out)
+                out = b""
+        await writer.write(out + _LAST_CHUNK if chunked else out)
+        return Answered(head.status, keep_alive=keep_alive)
+
+    def _may_keep_alive(self) -> bool:
+        return self._call.request.keep_alive and not self._call.draining
+
+    def _persistence(self, *, keep_alive: bool) -> list[tuple[bytes, bytes]]:
+        """Return the Connection field that tells the client what becomes of its connection (RFC 9112, 9.3)."""
+        if not keep_alive:
+            return [(b"Connection", b"close")]
+        return [(b"Connection", b"keep-alive")] if self._call.request.version < (1, 1) else []
+
+    def _count(self, status: int) -> None:
+        self._call.service.upstream_metrics[self._name].answered(status)
+
+
+def _framed(data: bytes, *, chunked: bool) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
+
+
+def _is_stale(connection: Connection, error: UpstreamError) -> bool:
+    """Whether the upstream seems to have closed an idle connection before it saw the request."""
+    return not connection.answered and not isinstance(error, UpstreamTimeoutError)

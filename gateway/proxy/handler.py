@@ -1,0 +1,172 @@
+"""The one place that reads in order: match, read, judge, decide, forward or refuse, count."""
+
+import logging
+import time
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
+
+from gateway.proxy.body import Budget, Held, Incoming, NoRoomError
+from gateway.proxy.exchange import Answered, Call, Exchange
+from gateway.proxy.headers import HeadError, check_head, origin_form, request_id, values
+from gateway.proxy.judging import Judging, stage_fields
+from gateway.proxy.problem import Answer, problem, refusal
+from gateway.proxy.service import Service
+from gateway.proxy.upstream import UpstreamError
+from gateway.rollout.endpoints import Match
+from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.policy import Mode
+from gateway.telemetry.metrics import Metrics
+
+_log = logging.getLogger("gateway.proxy")
+_RETRY_AFTER = (b"Retry-After", b"1")
+_ALLOW = (b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+
+
+class Handler:
+    """Carries every request of the process under the service in force when it begins.
+
+    `service` is replaced whole by a reload; `draining` makes every response the last on its connection.
+    """
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self.service = service
+        self.draining = False
+        self.in_flight = 0
+        self._metrics = metrics
+        self._budget = Budget(metrics.held_bytes)
+        metrics.in_flight.set_function(lambda: self.in_flight)
+
+    async def __call__(self, request: web.BaseRequest) -> Answered:
+        """Carry one request to its end."""
+        self.in_flight += 1
+        call = self._call(request)
+        try:
+            return await self._carry(call)
+        except HeadError as error:
+            headers = (_ALLOW,) if error.status == 405 else ()
+            return await self._answer(
+                call, problem(error.status, error.reason, error.detail, call.request_id, *headers)
+            )
+        except NoRoomError:
+            detail = "no room to hold another body right now"
+            return await self._answer(call, problem(503, "no_room", detail, call.request_id, _RETRY_AFTER))
+        except RequestPayloadError:
+            detail = "the body is not framed as its head says"
+            return await self._answer(call, problem(400, "malformed", detail, call.request_id))
+        except UpstreamError as error:
+            _log.error("%s", error, extra={"requestId": call.request_id, "reason": error.reason})
+            detail = "the upstream did not answer" if error.status == 504 else "the upstream could not be reached"
+            return await self._answer(call, problem(error.status, error.reason, detail, call.request_id))
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, call: Call, answer: Answer) -> Answered:
+        return await Exchange(call, inspected=False).answer(answer)
+
+    def _call(self, request: web.BaseRequest) -> Call:
+        service = self.service
+        fields = request.raw_headers
+        identity, own = request_id(fields)
+        length = values(fields, b"content-length")
+        incoming = Incoming(
+            request,
+            expects_continue=bool(values(fields, b"expect")) and request.version >= (1, 1),
+            length=int(length[0]) if length and length[0].isdigit() else None,
+            chunked=bool(values(fields, b"transfer-encoding")),
+        )
+        target, host = origin_form(request.message.path)
+        path = target.partition("?")[0]
+        return Call(
+            request=request,
+            service=service,
+            request_id=identity,
+            new_id=None if own else identity,
+            method=request.method,
+            target=target,
+            host=host,
+            fields=fields,
+            incoming=incoming,
+            upstream=service.rules.upstream_for(path),
+            draining=self.draining,
+        )
+
+    async def _carry(self, call: Call) -> Answered:
+        rules = call.service.rules
+        version = (call.request.version.major, call.request.version.minor)
+        check_head(call.method, call.target, version, call.fields, rules.limits.max_head_bytes)
+        if call.upstream is None:
+            raise no_route()
+        match = rules.endpoints.match(call.target.partition("?")[0])
+        if match is None or match.endpoint.mode is Mode.OFF:
+            return await Exchange(call, inspected=False).forward((), None)
+        judging = _judging(call, match)
+        if judging.may_refuse:
+            return await self._hold(call, judging)
+        return await Exchange(call, inspected=True).forward((), _Tee(judging))
+
+    async def _hold(self, call: Call, judging: Judging) -> Answered:
+        """Read and judge the body before anything of the request goes upstream."""
+        exchange = Exchange(call, inspected=True)
+        held = Held(self._budget, call.service.rules.limits.held_bytes)
+        try:
+            if judging.wants_body and not judging.ended:
+                held.expect(call.incoming.length)
+                while not judging.ended and (chunk := await call.incoming.read()):
+                    held.append(chunk)
+                    judging.feed(chunk)
+            decision = judging.conclude()
+            if decision is not None and decision.refused:
+                vocabulary = call.service.rules.policy.vocabulary
+                path = call.target.partition("?")[0]
+                return await exchange.answer(refusal(decision, path, call.request_id, vocabulary))
+            return await exchange.forward(held.blocks(), _Told(judging))
+        finally:
+            held.release()
+
+
+def no_route() -> HeadError:
+    """Return the error for a path that no upstream takes."""
+    return HeadError(404, "no_route", "no route takes this path")
+
+
+def head_problem(error: HeadError, identity: str) -> Answer:
+    """Return the answer to a head that is refused."""
+    headers = (_ALLOW,) if error.status == 405 else ()
+    return problem(error.status, error.reason, error.detail, identity, *headers)
+
+
+def _judging(call: Call, match: Match) -> Judging:
+    begin = time.perf_counter()
+    path, _, query = call.target.partition("?")
+    head = Head(
+        method=call.method,
+        path=path,
+        query=query,
+        headers=call.fields,
+        request_id=call.request_id,
+        has_body=call.incoming.exists,
+        content_length=call.incoming.length,
+    )
+    inspection = Inspection(head, match, call.service.rules.policy)
+    return Judging(inspection, call.service, call.request_id, time.perf_counter() - begin)
+
+
+class _Tee:
+    """Judges a body while it goes upstream."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+
+    def hear(self, chunk: bytes) -> None:
+        self._judging.feed(chunk)
+
+    def end(self) -> list[tuple[bytes, bytes]]:
+        return stage_fields(self._judging.conclude())
+
+
+class _Told(_Tee):
+    """Knows the decision already; what is left of the body changes nothing."""
+
+    def hear(self, chunk: bytes) -> None:
+        pass

@@ -1,0 +1,165 @@
+"""Header fields on their way through: what is checked, removed, added, and how a head is written.
+
+Rules of the room:
+
+- Bytes, order and repetition of what is carried stay as they came.
+- Hop-by-hop fields go (RFC 9110, section 7.6.1), and whatever Connection names.
+- Only the gateway speaks in the X-Stage fields of an inspected endpoint, in both directions.
+- What two readers could understand differently is refused before anything is forwarded.
+"""
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+STAGE_FIELDS = frozenset({b"x-stage-warning", b"x-stage-would-reject"})
+VIA = b"1.1 stage-gateway"
+
+_HOP_BY_HOP = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"})
+# Trailers are not carried, so neither is the announcement; Expect is answered here.
+_DROPPED_FROM_REQUEST = _HOP_BY_HOP | {b"expect", b"trailer"}
+_DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"trailer"}
+_NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII; "#" never goes over the wire (RFC 9112, section 3.2)
+_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
+
+
+class HeadError(Exception):
+    """A request head that is refused whatever the endpoint; `status` and `reason` make the problem document."""
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+        super().__init__(detail)
+
+
+def values(fields: Fields, name: bytes) -> list[bytes]:
+    """Return the values of all fields of a (lower-case) name, in order."""
+    return [value for given, value in fields if given.lower() == name]
+
+
+def check_head(method: str, target: str, version: tuple[int, int], fields: Fields, limit: int) -> None:
+    """Refuse a head that cannot be carried faithfully. Raises HeadError.
+
+    `limit` bounds the target and all fields together, in bytes.
+    """
+    if version not in {(1, 0), (1, 1)}:
+        raise HeadError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    if len(target) > limit:
+        raise HeadError(414, "uri_too_long", f"the request target is longer than {limit} bytes")
+    if len(target) + sum(len(name) + len(value) + 4 for name, value in fields) > limit:
+        raise HeadError(431, "head_too_large", f"the request head is larger than {limit} bytes")
+    if method in {"CONNECT", "TRACE"}:
+        raise HeadError(405, "method_not_allowed", "CONNECT and TRACE are not carried")
+    if not _TARGET.fullmatch(target):
+        raise HeadError(400, "malformed", "the request target holds a character that cannot stand there")
+    if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
+        raise HeadError(400, "malformed", "the request target is neither a path nor an http address")
+    _check_fields(version, fields)
+
+
+def _check_fields(version: tuple[int, int], fields: Fields) -> None:
+    hosts = values(fields, b"host")
+    if len(hosts) > 1 or (version == (1, 1) and not hosts) or not all(map(_AUTHORITY.fullmatch, hosts)):
+        raise HeadError(400, "malformed", "one valid Host field is needed")
+    codings = values(fields, b"transfer-encoding")
+    if codings and version == (1, 0):
+        raise HeadError(400, "malformed", "Transfer-Encoding does not exist in HTTP/1.0")
+    if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+        raise HeadError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
+    if any(value.strip().lower() != b"100-continue" for value in values(fields, b"expect")):
+        raise HeadError(417, "expectation_failed", "only the expectation '100-continue' is understood")
+    if len(values(fields, b"content-type")) > 1:
+        raise HeadError(400, "malformed", "Content-Type stands more than once")
+    for name in _connection_options(fields):
+        if _NOT_FOR_CONNECTION.fullmatch(name):
+            raise HeadError(400, "malformed", "Connection names a field that is not hop-by-hop")
+
+
+def _connection_options(fields: Fields) -> set[bytes]:
+    return {name.strip().lower() for value in values(fields, b"connection") for name in value.split(b",")} - {b""}
+
+
+def origin_form(target: str) -> tuple[str, bytes | None]:
+    """Return the target as a path, and the authority when it came in absolute form (RFC 9112, section 3.2.2)."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in {"http", "https"}:
+        return target, None
+    end = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    return path if path.startswith("/") else "/" + path, authority.encode("ascii", "replace")
+
+
+def request_id(fields: Fields) -> tuple[str, bool]:
+    """Return the request's id, and whether it is the client's own: one field of 1 to 128 visible ASCII characters."""
+    given = values(fields, b"x-request-id")
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0].decode("ascii"), True
+    return str(uuid.uuid4()), False
+
+
+def request_head(
+    method: str,
+    target: str,
+    fields: Fields,
+    *,
+    client: str,
+    new_id: str | None,
+    host: bytes | None,
+    inspected: bool,
+    chunked: bool,
+) -> bytes:
+    """Return the head that goes upstream.
+
+    `client` is the peer's address, `new_id` a request id to set in place of the client's, `host` the authority
+    of an absolute target that replaces the Host field (RFC 9112, section 3.2.2).
+    """
+    drop = _DROPPED_FROM_REQUEST | _connection_options(fields)
+    if new_id is not None:
+        drop |= {b"x-request-id"}
+    if inspected:
+        drop |= STAGE_FIELDS
+    kept = [(name, value) for name, value in fields if name.lower() not in drop]
+    if host is not None:
+        kept = [(b"Host", host), *((name, value) for name, value in kept if name.lower() != b"host")]
+    present = {name.lower() for name, _ in kept}
+    if b"x-forwarded-proto" not in present:
+        kept.append((b"X-Forwarded-Proto", b"http"))
+    if b"x-forwarded-host" not in present:
+        kept.extend((b"X-Forwarded-Host", value) for value in values(kept, b"host"))
+    if new_id is not None:
+        kept.append((b"X-Request-Id", new_id.encode("ascii")))
+    _append_to_list(kept, b"X-Forwarded-For", client.encode("ascii", "replace"))
+    _append_to_list(kept, b"Via", VIA)
+    if chunked:
+        kept.append((b"Transfer-Encoding", b"chunked"))
+    return _written(f"{method} {target} HTTP/1.1".encode("ascii"), kept)
+
+
+def _append_to_list(fields: list[tuple[bytes, bytes]], name: bytes, item: bytes) -> None:
+    """Append to a list-valued field where it last stands, else at the end."""
+    for index in range(len(fields) - 1, -1, -1):
+        given, value = fields[index]
+        if given.lower() == name.lower():
+            fields[index] = (given, value + b", " + item if value else item)
+            return
+    fields.append((name, item))
+
+
+def response_head(
+    status: int, reason: bytes, fields: Fields, *, added: Iterable[tuple[bytes, bytes]], inspected: bool
+) -> bytes:
+    """Return the head that goes to the client: the upstream's, less what is not for the client, plus `added`."""
+    drop = _DROPPED_FROM_RESPONSE | _connection_options(fields)
+    if inspected:
+        drop |= STAGE_FIELDS
+    kept = [(name, value) for name, value in fields if name.lower() not in drop]
+    return _written(b"HTTP/1.1 %d %s" % (status, reason), [*kept, *added])
+
+
+def _written(first: bytes, fields: Fields) -> bytes:
+    return b"\r\n".join([first, *(name + b": " + value for name, value in fields), b"", b""])

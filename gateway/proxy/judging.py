@@ -1,0 +1,101 @@
+"""The inspection of a request on its way: timed, counted once, and told to the log."""
+
+import logging
+import time
+
+from gateway.proxy.service import Service
+from gateway.rollout.decision import Decision, Result
+from gateway.rollout.inspection import Inspection
+from gateway.telemetry.logs import cut
+
+_log = logging.getLogger("gateway.validation")
+_LOGGED = frozenset({Result.REJECT, Result.WOULD_REJECT})
+
+
+class Judging:
+    """Feeds an inspection, adds up the time it takes, and counts its decision."""
+
+    __slots__ = ("_concluded", "_decision", "_inspection", "_request_id", "_seconds", "_service")
+
+    def __init__(self, inspection: Inspection, service: Service, request_id: str, seconds: float) -> None:
+        self._inspection = inspection
+        self._service = service
+        self._request_id = request_id
+        self._seconds = seconds
+        self._decision: Decision | None = None
+        self._concluded = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether more of the body changes nothing."""
+        return self._inspection.ended
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether the request could still be refused."""
+        return self._inspection.may_refuse
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether the body has to be fed."""
+        return self._inspection.wants_body
+
+    def feed(self, chunk: bytes) -> None:
+        """Judge the next bytes of the body."""
+        begin = time.perf_counter()
+        self._inspection.feed(chunk)
+        self._seconds += time.perf_counter() - begin
+
+    def conclude(self) -> Decision | None:
+        """Return the decision on what was fed; the first call counts and logs it."""
+        if self._concluded:
+            return self._decision
+        self._concluded = True
+        begin = time.perf_counter()
+        decision = self._decision = self._inspection.finish()
+        self._seconds += time.perf_counter() - begin
+        if self._inspection.fault is not None:
+            _log.error(
+                "the validator failed", exc_info=self._inspection.fault, extra={"requestId": cut(self._request_id)}
+            )
+        if decision is not None:
+            self._service.endpoint_metrics[decision.endpoint].observe(decision, self._seconds)
+            if decision.result in _LOGGED:
+                self._tell(decision)
+        return decision
+
+    def _tell(self, decision: Decision) -> None:
+        verdict = decision.verdict
+        found = [
+            {
+                "place": cut(violation.pointer if violation.pointer is not None else violation.parameter or ""),
+                "value": violation.value,
+                "reason": violation.reason,
+                "occurrences": violation.occurrences,
+            }
+            for violation in verdict.violations[:3]
+        ]
+        _log.warning(
+            "request refused" if decision.refused else "request would be refused",
+            extra={
+                "requestId": cut(self._request_id),
+                "endpoint": decision.endpoint,
+                "mode": decision.standing.effective,
+                "result": decision.result,
+                "reason": verdict.reason,
+                "count": verdict.count,
+                "fundId": cut(decision.fund) if decision.fund else None,
+                "violations": found,
+            },
+        )
+
+
+def stage_fields(decision: Decision | None) -> list[tuple[bytes, bytes]]:
+    """Return the X-Stage fields that a forwarded request's response carries; values are never among them."""
+    if decision is None or decision.result not in {Result.WARN, Result.WOULD_REJECT}:
+        return []
+    verdict = decision.verdict
+    fields = [(b"X-Stage-Warning", f"reason={verdict.reason}; count={verdict.count}".encode("ascii"))]
+    if decision.result is Result.WOULD_REJECT:
+        fields.append((b"X-Stage-Would-Reject", b"true"))
+    return fields

@@ -1,0 +1,55 @@
+"""One configuration at work: the rules, the connections and the metrics' children that belong to it.
+
+A request takes the service that is in force when it begins, and keeps it to its end. A reload makes a new service
+and swaps it in whole; upstreams that did not change keep their connections.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.proxy.upstream import Pool
+from gateway.rules.load import Rules, Upstream
+from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything a request needs of the configuration in force."""
+
+    rules: Rules
+    pools: Mapping[str, Pool]
+    upstream_metrics: Mapping[str, UpstreamMetrics]
+    endpoint_metrics: Mapping[str, EndpointMetrics]
+
+    @classmethod
+    def of(cls, rules: Rules, metrics: Metrics, previous: "Service | None" = None) -> "Service":
+        """Put a service together, and make the metrics describe it; `previous` is the one it replaces."""
+        before = previous.pools if previous is not None else {}
+        timeout = rules.limits.connect_timeout_seconds
+        pools = {}
+        for name, upstream in rules.upstreams.items():
+            pool = before.get(name)
+            pools[name] = pool if pool and _same(pool, upstream, timeout) else Pool(upstream, timeout)
+        for name, pool in before.items():
+            if pools.get(name) is not pool:
+                pool.retire()
+        metrics.describe(rules)
+        return cls(
+            rules=rules,
+            pools=pools,
+            upstream_metrics={name: UpstreamMetrics(metrics, name) for name in (*rules.upstreams, "none")},
+            endpoint_metrics={
+                pattern: EndpointMetrics(metrics, endpoint, rules.max_funds)
+                for pattern, endpoint in rules.endpoints.endpoints.items()
+            },
+        )
+
+    def close(self) -> None:
+        """Close the connections that are idle, and the others when they come back."""
+        for pool in self.pools.values():
+            pool.retire()
+
+
+def _same(pool: Pool, upstream: Upstream, connect_timeout: float) -> bool:
+    # A TLS context is read from files that may have changed, so an https upstream begins anew.
+    return pool.upstream == upstream and upstream.tls is None and pool.connect_timeout == connect_timeout

@@ -1,0 +1,1 @@
+"""What to do about a verdict: modes, the percentage gate, the decision. Pure: same input, same answer."""

@@ -1,0 +1,83 @@
+"""From a verdict to a decision: pass, warn, would reject or reject, and the status a refusal has."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from gateway.rollout.policy import Demotion, Mode, Policy, blocks_by_method
+from gateway.stages.verdict import Reason, Verdict
+
+
+class Result(StrEnum):
+    """What became of one inspected request; the values are the metrics' label."""
+
+    PASS = "pass"  # noqa: S105 - a result, not a password
+    WARN = "warn"
+    REJECT = "reject"
+    WOULD_REJECT = "would_reject"
+
+
+STATUS = MappingProxyType(
+    {
+        **dict.fromkeys(Reason, 422),
+        Reason.CONTENT_TYPE: 415,
+        Reason.CHARSET: 415,
+        Reason.ENCODING: 415,
+        Reason.TOO_LARGE: 413,
+        Reason.AMBIGUOUS_PATH: 400,
+        Reason.METHOD_OVERRIDE: 400,
+        Reason.INTERNAL_ERROR: 500,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one request stands before anything is known of its stages.
+
+    `mode` is the endpoint's mode in force, `effective` the one this request is under, `demoted` why they differ.
+    `key` and `bucket` are those of the percentage gate, None when it was not asked.
+    """
+
+    mode: Mode
+    effective: Mode
+    demoted: Demotion | None = None
+    key: str | None = None
+    bucket: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with one request. `fund` is its fund id as text, None without one."""
+
+    endpoint: str
+    standing: Standing
+    verdict: Verdict
+    result: Result
+    fund: str | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the request must not reach the upstream."""
+        return self.result is Result.REJECT
+
+    @property
+    def status(self) -> int | None:
+        """The status of the refusal, None when the request is not refused."""
+        reason = self.verdict.reason
+        return STATUS[reason] if self.refused and reason is not None else None
+
+
+def decide(verdict: Verdict, standing: Standing, policy: Policy, method: str, *, method_override: bool) -> Result:
+    """Return the result for a request of this method that stands there.
+
+    A warning becomes `would_reject` under dry run when the same request would be refused with its endpoint at
+    `enforce`, `enforceWriteOnly` off and 100 %: then only the method can still let it through.
+    """
+    if verdict.valid:
+        return Result.PASS
+    if standing.effective is Mode.ENFORCE:
+        return Result.REJECT
+    if policy.dry_run and blocks_by_method(method, method_override=method_override):
+        return Result.WOULD_REJECT
+    return Result.WARN

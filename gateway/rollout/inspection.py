@@ -1,0 +1,249 @@
+"""One request at one endpoint: judge what arrives, then decide. The proxy and `explain` both go this way.
+
+The order in which a request is looked at is the order in which it arrives: its path, its method, its query, the
+headers that describe its body, the body. A reason about the whole request ends the inspection; a finding about
+a single stage does not.
+
+    inspection = Inspection(head, match, policy, override)
+    for chunk in body:
+        inspection.feed(chunk)
+    decision = inspection.finish()     # None: there was nothing to inspect
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.rollout.cohort import bucket_of, is_inside
+from gateway.rollout.decision import Decision, Standing, decide
+from gateway.rollout.endpoints import Match
+from gateway.rollout.media import coding_of, objection_to_media
+from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, demotion, less_strict
+from gateway.stages.document import judge_document
+from gateway.stages.encoding import Decoder, EncodingError, decoder
+from gateway.stages.locators import Shape, pointer_to
+from gateway.stages.query import judge_query, parameters
+from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
+
+METHOD_OVERRIDE_HEADERS = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the decision needs of a request's head.
+
+    `path` and `query` are raw, without the `?` between them. `headers` are raw names and values in order.
+    `content_length` is None when the body is chunked or there is none; `has_body` tells these apart as far as
+    the head can: a chunked body may still turn out empty.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Sequence[tuple[bytes, bytes]]
+    request_id: str
+    has_body: bool = False
+    content_length: int | None = None
+
+    def header(self, name: bytes) -> str | None:
+        """Return the values of a header (lower-case `name`) as one text, None when it is absent."""
+        values = [value for given, value in self.headers if given.lower() == name]
+        return b", ".join(values).decode("utf-8", "surrogateescape") if values else None
+
+
+class Inspection:
+    """The inspection of one request whose endpoint is not off."""
+
+    __slots__ = (
+        "_body",
+        "_decoder",
+        "_findings",
+        "_head",
+        "_match",
+        "_policy",
+        "_reason",
+        "_received",
+        "_required",
+        "fault",
+        "method_override",
+        "mode",
+    )
+
+    def __init__(self, head: Head, match: Match, policy: Policy, override: Mode | None = None) -> None:
+        self._head = head
+        self._match = match
+        self._policy = policy
+        self.mode = less_strict(match.endpoint.mode, override)
+        self.method_override = any(name.lower() in METHOD_OVERRIDE_HEADERS for name, _ in head.headers)
+        self.fault: Exception | None = None
+        self._required = head.method in REQUIRING_METHODS
+        self._findings = Findings()
+        self._received = 0
+        self._body: list[bytes] = []
+        self._decoder: Decoder | None = None
+        self._reason: Reason | None = None
+        try:
+            self._reason = self._judge_head()
+        except Exception as error:  # whatever fails in the judge must become a decision
+            self._fail(error)
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether the body has to be fed for the decision to be right."""
+        return self._match.endpoint.plan.root is not None and self._head.has_body
+
+    @property
+    def ended(self) -> bool:
+        """Whether a reason about the whole request is known, so that more of the body changes nothing."""
+        return self._reason is not None
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether the request could still be refused, so that nothing of it may go upstream yet."""
+        if self.mode is not Mode.ENFORCE or self._demotion() is not None:
+            return False
+        return not self._surely_outside()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body, as they came."""
+        if not chunk or self._reason is not None or self._match.endpoint.plan.root is None:
+            return
+        try:
+            self._take(chunk)
+        except EncodingError as error:
+            self._end(error.reason)
+        except Exception as error:
+            self._fail(error)
+
+    def finish(self) -> Decision | None:
+        """Return the decision on what was fed, None when there was nothing to inspect."""
+        verdict = self._verdict()
+        if verdict is None:
+            return None
+        fund = verdict.fund or self._fund_in_head()
+        standing = self._standing(fund)
+        result = decide(verdict, standing, self._policy, self._head.method, method_override=self.method_override)
+        return Decision(self._match.endpoint.pattern, standing, verdict, result, fund)
+
+    def _judge_head(self) -> Reason | None:
+        if self._match.ambiguous:
+            return Reason.AMBIGUOUS_PATH
+        if self.method_override:
+            return Reason.METHOD_OVERRIDE
+        endpoint = self._match.endpoint
+        judge_query(self._head.query, endpoint.plan, self._policy.vocabulary, self._findings, required=self._required)
+        length = self._head.content_length
+        if self.wants_body and length:
+            return self._objection_to_body(length)
+        return None
+
+    def _objection_to_body(self, length: int) -> Reason | None:
+        """Return what the head says against a body that is there, None when it can be looked into."""
+        objection = objection_to_media(self._head.header(b"content-type"))
+        if objection is not None:
+            return objection
+        if coding_of(self._head.header(b"content-encoding")) is None:
+            return Reason.ENCODING
+        return Reason.TOO_LARGE if length > self._policy.max_body_bytes else None
+
+    def _take(self, chunk: bytes) -> None:
+        if self._decoder is None:
+            # Only now is it certain that a chunked body is not empty.
+            objection = self._objection_to_body(len(chunk))
+            coding = coding_of(self._head.header(b"content-encoding"))
+            if objection is not None or coding is None:
+                self._end(objection or Reason.ENCODING)
+                return
+            self._decoder = decoder(coding, self._policy.max_body_bytes)
+        self._received += len(chunk)
+        if self._received > self._policy.max_body_bytes:
+            self._end(Reason.TOO_LARGE)
+            return
+        self._body.extend(self._decoder.feed(chunk))
+
+    def _end(self, reason: Reason) -> None:
+        self._reason = reason
+        self._body.clear()
+
+    def _fail(self, error: Exception) -> None:
+        self.fault = error
+        self._end(Reason.INTERNAL_ERROR)
+
+    def _verdict(self) -> Verdict | None:
+        if self._reason is None and self._decoder is not None:
+            self._judge_body(self._decoder)
+        elif self._reason is None:
+            self._report_absent_body()
+        findings = self._findings
+        if self._reason is not None:
+            return whole_request(self._reason, values=findings.values, fund=findings.fund)
+        if self._decoder is None and findings.values == 0:
+            return None
+        return findings.verdict()
+
+    def _judge_body(self, opened: Decoder) -> None:
+        try:
+            opened.finish()
+            reason = judge_document(
+                b"".join(self._body),
+                self._match.endpoint.plan,
+                self._policy.vocabulary,
+                self._findings,
+                required=self._required,
+            )
+        except EncodingError as error:
+            self._end(error.reason)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._reason = reason
+
+    def _report_absent_body(self) -> None:
+        if not self._required:
+            return
+        for number, location in enumerate(self._match.endpoint.plan.locations):
+            if location.required and location.shape is not Shape.QUERY:
+                self._findings.values += 1
+                place = pointer_to(location.path)
+                self._findings.add(number, Reason.MISSING, None, partial(str, place))
+
+    def _demotion(self) -> Demotion | None:
+        method = self._head.method
+        operation = self._match.endpoint.operation_of(method)
+        return demotion(method, operation, self._policy, method_override=self.method_override)
+
+    def _standing(self, fund: str | None) -> Standing:
+        if self.mode is not Mode.ENFORCE:
+            return Standing(self.mode, self.mode)
+        demoted = self._demotion()
+        if demoted is not None:
+            return Standing(self.mode, Mode.WARN, demoted)
+        key = self._key(fund)
+        if is_inside(key, self._match.endpoint.percent):
+            return Standing(self.mode, Mode.ENFORCE, None, key, bucket_of(key))
+        return Standing(self.mode, Mode.WARN, Demotion.OUTSIDE_PERCENTAGE, key, bucket_of(key))
+
+    def _surely_outside(self) -> bool:
+        """Whether the head alone shows that the request is outside the percentage."""
+        percent = self._match.endpoint.percent
+        in_body = self._policy.enforcement_key == "fundId" and self._match.endpoint.fund.body is not None
+        if in_body and self.wants_body and not self.ended:
+            return round(percent * 100) == 0
+        return not is_inside(self._key(self._fund_in_head()), percent)
+
+    def _key(self, fund: str | None) -> str:
+        key = self._policy.enforcement_key
+        value: str | None = None
+        if key == "fundId":
+            value = fund
+        elif key.startswith("header:"):
+            value = self._head.header(key.removeprefix("header:").lower().encode())
+        return value or self._head.request_id
+
+    def _fund_in_head(self) -> str | None:
+        source = self._match.endpoint.fund
+        if source.path is not None:
+            return self._match.parameters.get(source.path)
+        if source.query is not None:
+            return next((v for name, v in parameters(self._head.query) if name == source.query), None)
+        return None

@@ -1,0 +1,210 @@
+"""From the file to frozen `Rules`: read, check everything, compile.
+
+A request takes one snapshot of `Rules` and holds it to its end; a reload makes a new one and swaps it in whole.
+"""
+
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import xxhash
+from pydantic import ValidationError
+
+from gateway.errors import ConfigurationError
+from gateway.rollout.endpoints import Endpoint, EndpointTable, FundSource
+from gateway.rollout.policy import Mode, Operation, Policy
+from gateway.rules import model
+from gateway.rules.problems import contradictions, path_of, type_problems
+from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where one API is: host, port, and the TLS context for an https one, None for http."""
+
+    name: str
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One configuration, compiled and frozen.
+
+    `document` is the file with all its defaults; `fingerprint` is xxh3-64 of it. `routes` are (prefix in lower
+    case, upstream name), the longest first.
+    """
+
+    source: str
+    document: Mapping[str, Any]
+    fingerprint: str
+    policy: Policy
+    endpoints: EndpointTable
+    upstreams: Mapping[str, Upstream]
+    routes: tuple[tuple[str, str], ...]
+    limits: model.Limits
+    max_funds: int
+
+    def upstream_for(self, path: str) -> Upstream | None:
+        """Return the upstream that takes a raw path, None when no route does; `*` (OPTIONS) goes as the root."""
+        lowered = "/" if path == "*" else path.lower()
+        for prefix, name in self.routes:
+            if lowered.startswith(prefix):
+                return self.upstreams[name]
+        return None
+
+
+def load(path: Path, *, dry_run: bool | None = None) -> Rules:
+    """Read, check and compile a configuration file.
+
+    `dry_run`, when given, wins over the file's `dryRun`. Raises ConfigurationError with every fault.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            str(path), ["no such file; name another with --config or STAGE_GATEWAY_CONFIG"]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), [f"cannot be read: {error}"]) from error
+    return parse(text, source=str(path), dry_run=dry_run)
+
+
+def parse(text: str, *, source: str = "configuration", dry_run: bool | None = None) -> Rules:
+    """Check and compile the text of a configuration file; see `load`."""
+    raw = _read_object(text, source)
+    problems: list[str] = []
+    file = None
+    try:
+        file = model.File.model_validate_json(text)
+    except ValidationError as error:
+        problems.extend(type_problems(error))
+    problems.extend(contradictions(raw))
+    if file is None or problems:
+        raise ConfigurationError(source, problems)
+    return _compile(file, source, dry_run)
+
+
+def warnings(rules: Rules, *, dry_run: bool | None = None) -> Iterator[str]:
+    """Yield one line for each setting that cannot take effect."""
+    for endpoint in rules.endpoints.endpoints.values():
+        enforced = endpoint.mode is Mode.ENFORCE
+        place = path_of(["endpointMode", endpoint.pattern])
+        if enforced and rules.policy.enforce_write_only and endpoint.operation is Operation.READ:
+            yield f"{place}: enforce has no effect on an endpoint that reads while enforceWriteOnly is true"
+        elif enforced and endpoint.percent == 0:
+            yield f"{place}: enforce has no effect at an enforcement percentage of 0"
+        if not enforced and rules.document["endpoints"][endpoint.pattern]["enforcementPercent"] is not None:
+            place = path_of(["endpoints", endpoint.pattern, "enforcementPercent"])
+            yield f"{place}: has no effect on an endpoint that is not at enforce"
+    if rules.limits.held_bytes < rules.limits.max_body_bytes:
+        yield "$.limits.heldBytes: is below maxBodyBytes, so bodies between the two are answered 503 when held"
+    if dry_run is not None and dry_run is not rules.document["dryRun"]:
+        yield f"$.dryRun: {json.dumps(rules.document['dryRun'])} has no effect, DRY_RUN={str(dry_run).lower()} wins"
+
+
+def _read_object(text: str, source: str) -> dict[str, Any]:
+    twice: list[str] = []
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice.extend(name for name in made if names.count(name) > 1)
+        return made
+
+    try:
+        raw = json.loads(text, object_pairs_hook=members)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        what = "is empty, expected a JSON object" if not text.strip() else f"is no JSON: {error.msg} at {where}"
+        raise ConfigurationError(source, [what]) from None
+    except RecursionError:
+        raise ConfigurationError(source, ["is no JSON that can be read: nested too deep"]) from None
+    if twice:
+        raise ConfigurationError(source, [f"member {name!r} stands twice in one object" for name in twice])
+    if not isinstance(raw, dict):
+        raise ConfigurationError(source, [f"$: got a JSON {type(raw).__name__}, expected an object"])
+    return raw
+
+
+def _compile(file: model.File, source: str, dry_run: bool | None) -> Rules:
+    document = file.model_dump(mode="json", by_alias=True, exclude={"schema_"})
+    document["routes"] = [route.model_dump(by_alias=True) for route in _routes(file)]
+    vocabulary = Vocabulary(
+        file.vocabulary.canonical, file.vocabulary.aliases, accept_aliases=file.vocabulary.accept_aliases
+    )
+    return Rules(
+        source=source,
+        document=MappingProxyType(document),
+        fingerprint=xxhash.xxh3_64_hexdigest(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)),
+        policy=Policy(
+            vocabulary=vocabulary,
+            enforce_write_only=file.enforce_write_only,
+            dry_run=file.dry_run if dry_run is None else dry_run,
+            enforcement_key=file.enforcement_key,
+            max_body_bytes=file.limits.max_body_bytes,
+        ),
+        endpoints=EndpointTable(_endpoint(file, pattern, given) for pattern, given in file.endpoints.items()),
+        upstreams=MappingProxyType({name: _upstream(name, given, source) for name, given in file.upstreams.items()}),
+        routes=tuple(sorted(((r.prefix.lower(), r.upstream) for r in _routes(file)), key=lambda route: -len(route[0]))),
+        limits=file.limits,
+        max_funds=file.metrics.max_funds,
+    )
+
+
+def _routes(file: model.File) -> tuple[model.Route, ...]:
+    if file.routes is not None:
+        return file.routes
+    if len(file.upstreams) == 1:
+        return (model.Route(prefix="/", upstream=next(iter(file.upstreams))),)
+    return tuple(model.Route(**route) for route in model.DEFAULT_ROUTES)
+
+
+def _endpoint(file: model.File, pattern: str, given: model.Endpoint) -> Endpoint:
+    fund = given.fund_id or model.FundId.model_construct()
+    body = parse_pointer(fund.body) if fund.body is not None else None
+    percent = given.enforcement_percent
+    return Endpoint(
+        pattern=pattern,
+        mode=file.endpoint_mode.get(pattern, file.default_mode),
+        plan=Plan.of(map(_location, given.stages), fund=body, tolerance=given.weight_tolerance),
+        operation=given.operation,
+        fund=FundSource(path=fund.path, query=fund.query, body=body),
+        percent=file.enforcement_percent if percent is None else percent,
+        auto_demote=given.auto_demote,
+    )
+
+
+def _location(given: model.AnyLocation) -> Location:
+    match given:
+        case model.Keys():
+            return Location(Shape.KEYS, parse_pointer(given.keys), required=given.required)
+        case model.Each():
+            path = parse_pointer(given.each)
+            return Location(Shape.EACH, path, field=given.field, weight=given.weight, required=given.required)
+        case model.Value():
+            return Location(Shape.VALUE, parse_pointer(given.value), required=given.required)
+        case model.Query():
+            return Location(Shape.QUERY, name=given.query, required=given.required)
+
+
+def _upstream(name: str, given: model.Upstream, source: str) -> Upstream:
+    parts = urlsplit(given.url)
+    tls = None
+    if parts.scheme == "https":
+        try:
+            tls = ssl.create_default_context(cafile=given.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            place = path_of(["upstreams", name, "caFile"])
+            problem = f"{place}: got {given.ca_file!r}, expected a PEM file of certificates: {error}"
+            raise ConfigurationError(source, [problem]) from error
+    return Upstream(name, parts.hostname or "", parts.port or (443 if tls else 80), tls)

@@ -1,0 +1,142 @@
+"""Everything that is wrong with a configuration file, all at once, each fault with its JSON path.
+
+A line reads: `$.endpoints["/api/x"].operation: got "reed", expected 'read' or 'write'`.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.rollout.endpoints import pattern_problem, shape_of, split
+from gateway.rules import model
+from gateway.stages.vocabulary import DEFAULT_CANONICAL, default_aliases, vocabulary_problems
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+_MAX_SHOWN = 60
+
+
+def path_of(steps: Sequence[str | int]) -> str:
+    """Return a JSON path: `$` for the document, `.name`, `["other name"]`, `[0]`."""
+    path = "$"
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif _PLAIN_NAME.fullmatch(step):
+            path += f".{step}"
+        else:
+            path += f"[{json.dumps(step, ensure_ascii=False)}]"
+    return path
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+
+
+def _known_members() -> set[str]:
+    parts = [part for part in vars(model).values() if isinstance(part, type) and issubclass(part, BaseModel)]
+    return {field.alias or name for part in parts for name, field in part.model_fields.items()}
+
+
+def type_problems(error: ValidationError) -> Iterator[str]:
+    """Yield one line for each fault that the model found."""
+    for fault in error.errors(include_url=False):
+        steps = _without_tags(fault["loc"])
+        message = re.sub(r"^(Input should be |Value error, )", "", fault["msg"])
+        match fault["type"]:
+            case "too_short" if fault["input"]:
+                continue  # its members are faulty, and each of them is told
+            case "too_short":
+                yield f"{path_of(steps)}: got {_shown(fault['input'])}, expected at least one"
+            case "missing":
+                yield f"{path_of(steps)}: missing, expected a value here"
+            case "extra_forbidden":
+                near = difflib.get_close_matches(str(steps[-1]), _known_members(), n=1)
+                hint = f", did you mean {near[0]!r}?" if near else ""
+                got = _shown(fault["input"])
+                yield f"{path_of(steps)}: unknown member, got {got}, expected none of this name{hint}"
+            case _:
+                yield f"{path_of(steps)}: got {_shown(fault['input'])}, expected {message[:1].lower()}{message[1:]}"
+
+
+def _without_tags(loc: tuple[str | int, ...]) -> list[str | int]:
+    """Drop what pydantic adds to a path that the file does not have: the tag of a location, `[key]`."""
+    steps: list[str | int] = []
+    for index, step in enumerate(loc):
+        follows_location = index >= 2 and loc[index - 2] == "stages" and isinstance(loc[index - 1], int)
+        if not follows_location and step != "[key]":
+            steps.append(step)
+    return steps
+
+
+def contradictions(raw: dict[str, Any]) -> Iterator[str]:
+    """Yield one line for each member that contradicts another one.
+
+    Works on the raw document, so that these faults are told together with wrong types elsewhere.
+    """
+    yield from _in_routes(raw)
+    yield from _in_endpoints(raw)
+    yield from _in_vocabulary(raw)
+
+
+def _members(raw: dict[str, Any], name: str, default: dict[str, Any]) -> dict[str, Any]:
+    value = raw.get(name, default)
+    return value if isinstance(value, dict) else {}
+
+
+def _in_routes(raw: dict[str, Any]) -> Iterator[str]:
+    upstreams = _members(raw, "upstreams", {})
+    names = ", ".join(map(repr, upstreams)) or "none is configured"
+    routes = raw.get("routes")
+    if routes is None and len(upstreams) > 1 and not {"portfolio", "monteCarlo"} <= set(upstreams):
+        yield f"$.routes: missing, expected routes that say which of the upstreams ({names}) takes which paths"
+    seen: dict[str, int] = {}
+    for index, route in enumerate(routes if isinstance(routes, list) else []):
+        if not isinstance(route, dict):
+            continue
+        target, prefix = route.get("upstream"), route.get("prefix")
+        if isinstance(target, str) and target not in upstreams:
+            yield f"$.routes[{index}].upstream: got {_shown(target)}, expected one of the upstreams: {names}"
+        if isinstance(prefix, str) and seen.setdefault(prefix.lower(), index) != index:
+            other = f"routes[{seen[prefix.lower()]}]"
+            yield f"$.routes[{index}].prefix: got {_shown(prefix)}, expected another prefix than that of {other}"
+
+
+def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
+    endpoints = _members(raw, "endpoints", model.DEFAULT_ENDPOINTS)
+    shapes: dict[str, str] = {}
+    for pattern, endpoint in endpoints.items():
+        place = path_of(["endpoints", pattern])
+        problem = pattern_problem(pattern)
+        if problem is not None:
+            yield f"{place}: {problem}"
+            continue
+        first = shapes.setdefault(shape_of(pattern), pattern)
+        if first != pattern:
+            yield f"{place}: matches the same paths as {first!r}, expected one of the two"
+        fund = endpoint.get("fundId") if isinstance(endpoint, dict) else None
+        name = fund.get("path") if isinstance(fund, dict) else None
+        if isinstance(name, str) and f":{name}" not in split(pattern):
+            yield f"{place}.fundId.path: got {_shown(name)}, expected the name of a ':name' in the pattern"
+    for pattern in _members(raw, "endpointMode", {}):
+        if pattern not in endpoints:
+            near = difflib.get_close_matches(pattern, endpoints, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            place = path_of(["endpointMode", pattern])
+            yield f"{place}: got a pattern that is no endpoint, expected one of {', '.join(endpoints)}{hint}"
+
+
+def _in_vocabulary(raw: dict[str, Any]) -> Iterator[str]:
+    vocabulary = _members(raw, "vocabulary", {})
+    canonical = vocabulary.get("canonical", list(DEFAULT_CANONICAL))
+    if not isinstance(canonical, list) or not all(isinstance(value, str) for value in canonical):
+        return
+    aliases = vocabulary.get("aliases", default_aliases(canonical))
+    if not isinstance(aliases, dict) or not all(isinstance(value, str) for value in aliases.values()):
+        aliases = {}
+    for place, problem in vocabulary_problems(canonical, aliases):
+        yield f"$.vocabulary{place}: {problem}"

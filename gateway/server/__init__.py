@@ -1,0 +1,1 @@
+"""Keeps the process: listens, reloads, drains, and answers on the admin port."""

@@ -1,0 +1,129 @@
+"""The admin port: health, metrics, status, and the calls that change something."""
+
+import hmac
+import ipaddress
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from gateway import __version__
+from gateway.proxy.handler import Handler
+from gateway.server.reload import Reloader
+from gateway.telemetry.metrics import Metrics
+
+_TOP = 20
+
+
+class Admin:
+    """The handlers of the admin port. `token` None refuses every change."""
+
+    def __init__(self, handler: Handler, reloader: Reloader, metrics: Metrics, token: str | None) -> None:
+        self._handler = handler
+        self._reloader = reloader
+        self._metrics = metrics
+        self._token = token
+
+    def application(self) -> web.Application:
+        """Return the application to serve."""
+        app = web.Application()
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/status", self.status)
+        app.router.add_post("/-/reload", self.reload)
+        return app
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """Say that the process is alive."""
+        return web.Response(text="alive\n")
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Say whether new requests should be sent here."""
+        if self._handler.draining:
+            return web.Response(status=503, text="draining\n")
+        return web.Response(text="ready\n")
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Return all metrics in Prometheus' text format."""
+        return web.Response(body=self._metrics.expose(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Return what is in force; the values that came in only to who may see them."""
+        document = self._status()
+        if _is_loopback(request.remote) or self._is_authorised(request):
+            document["unknownValues"] = [
+                {"value": value, "count": count} for value, count in self._metrics.unknown_values.most_common(_TOP)
+            ]
+        return _json(document)
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Read the configuration file again; 200 when it is in force, 422 with its errors when it is not."""
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        outcome = self._reloader.reload()
+        return _json(self._status(), 422 if outcome.errors else 200)
+
+    def _status(self) -> dict[str, Any]:
+        service = self._handler.service
+        rules = service.rules
+        last = self._reloader.last
+        return {
+            "version": __version__,
+            "config": {"source": rules.source, "fingerprint": rules.fingerprint},
+            "vocabulary": {
+                "fingerprint": rules.policy.vocabulary.fingerprint,
+                "canonical": list(rules.policy.vocabulary.canonical),
+                "acceptAliases": rules.policy.vocabulary.accept_aliases,
+            },
+            "dryRun": rules.policy.dry_run,
+            "enforceWriteOnly": rules.policy.enforce_write_only,
+            "enforcementKey": rules.policy.enforcement_key,
+            "endpoints": {
+                pattern: {
+                    "mode": endpoint.mode,
+                    "percent": endpoint.percent,
+                    "override": None,
+                    "totals": service.endpoint_metrics[pattern].totals(),
+                }
+                for pattern, endpoint in rules.endpoints.endpoints.items()
+            },
+            "lastReload": {
+                "at": last.at.isoformat(timespec="milliseconds"),
+                "result": "error" if last.errors else "success",
+                "errors": list(last.errors),
+            },
+            "inFlight": self._handler.in_flight,
+            "draining": self._handler.draining,
+        }
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """Return the answer to a changing call that may not be made, None when it may."""
+        if self._token is None:
+            detail = "no admin token is set up; see the log of the start"
+            return _json({"title": "Forbidden", "status": 403, "detail": detail}, 403, "application/problem+json")
+        if not self._is_authorised(request):
+            detail = "Authorization: Bearer with the admin token is needed"
+            answer = _json({"title": "Unauthorized", "status": 401, "detail": detail}, 401, "application/problem+json")
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer
+        return None
+
+    def _is_authorised(self, request: web.Request) -> bool:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if self._token is None or scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token.encode("ascii"))
+
+
+def _json(document: dict[str, Any], status: int = 200, content_type: str = "application/json") -> web.Response:
+    return web.Response(body=orjson.dumps(document), status=status, content_type=content_type)
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

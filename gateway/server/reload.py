@@ -1,0 +1,53 @@
+"""Reading the configuration again: a good file replaces the old one whole, a bad one changes nothing."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.errors import ConfigurationError
+from gateway.proxy.handler import Handler
+from gateway.proxy.service import Service
+from gateway.rules.load import load, warnings
+from gateway.telemetry.metrics import Metrics
+
+_log = logging.getLogger("gateway.config")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the last reading of the file came to; `errors` is empty when it is in force."""
+
+    at: datetime
+    errors: tuple[str, ...]
+
+
+class Reloader:
+    """Replaces the service of a handler by one made of the file as it is now."""
+
+    def __init__(self, path: Path, dry_run: bool | None, handler: Handler, metrics: Metrics) -> None:
+        self._path = path
+        self._dry_run = dry_run
+        self._handler = handler
+        self._metrics = metrics
+        self.last = Outcome(datetime.now(UTC), ())
+
+    def reload(self) -> Outcome:
+        """Read the file again and return what came of it."""
+        old = self._handler.service
+        try:
+            rules = load(self._path, dry_run=self._dry_run)
+        except ConfigurationError as error:
+            self.last = Outcome(datetime.now(UTC), tuple(str(error).splitlines()))
+            self._metrics.reloads.labels("error").inc()
+            for line in self.last.errors:
+                _log.error("%s", line)
+            _log.error("the configuration in force stays", extra={"config": old.rules.fingerprint})
+            return self.last
+        self._handler.service = Service.of(rules, self._metrics, old)
+        self.last = Outcome(datetime.now(UTC), ())
+        self._metrics.reloads.labels("success").inc()
+        for warning in warnings(rules, dry_run=self._dry_run):
+            _log.warning("%s", warning)
+        _log.info("configuration reloaded", extra={"config": rules.fingerprint, "was": old.rules.fingerprint})
+        return self.last

@@ -1,0 +1,46 @@
+"""The environment: frozen `Settings`. No instance lives here; the command line makes one and passes it on."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import ConfigurationError
+
+PREFIX = "STAGE_GATEWAY_"
+
+
+def default_state() -> str:
+    """Return where state is kept unless told otherwise: a folder of the user's, as XDG has it."""
+    return str(Path("~/.local/state/stage-gateway").expanduser())
+
+
+class Settings(BaseSettings):
+    """What the process takes from its environment, prefix `STAGE_GATEWAY_` (`DRY_RUN` has none)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    config: Path = Field(default=Path("config/gateway.json"), description="configuration file")
+    host: str = Field(default="0.0.0.0", description="address to serve on")  # noqa: S104 - a server's default
+    port: int = Field(default=8080, ge=0, le=65535)
+    admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
+    admin_port: int = Field(default=8081, ge=0, le=65535)
+    log_level: str = Field(default="info", pattern="^(?i:debug|info|warning|error)$")
+    admin_token_file: Path | None = Field(default=None, description="file with the token for changing calls")
+    state: str = Field(default_factory=default_state, description="directory for what must outlive the process")
+    dry_run: bool | None = Field(default=None, validation_alias=AliasChoices("DRY_RUN"))
+
+
+def read_settings() -> Settings:
+    """Return the settings of this process. Raises ConfigurationError that names every wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = []
+        for fault in error.errors(include_url=False):
+            name = str(fault["loc"][0])
+            variable = name if name.isupper() else PREFIX + name.upper()
+            problems.append(
+                f"{variable}: got {fault['input']!r}, expected {fault['msg'].removeprefix('Input should be ')}"
+            )
+        raise ConfigurationError("environment", problems) from None

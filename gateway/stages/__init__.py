@@ -1,0 +1,1 @@
+"""What a stage is, where stages stand in a request, and whether they are right. Pure: same input, same answer."""

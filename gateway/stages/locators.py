@@ -1,0 +1,223 @@
+"""Where stages stand: the configured locations, and the tree a judge walks a document along.
+
+A location in the body is a path of member names and `*`. All paths of an endpoint are laid into one tree of
+`Node`s, so that a judge passes through a document once, in document order, whatever the number of locations.
+Each node says by its `roles` what is expected of a value that stands there.
+
+JSON Pointer: RFC 6901. `*` as a whole segment means every element of an array or member of an object.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from types import MappingProxyType
+
+EVERY = "*"
+
+_STRAY_TILDE = re.compile(r"~(?![01])")
+
+
+class Shape(StrEnum):
+    """The four kinds of location; the values are the member names in the configuration file."""
+
+    KEYS = "keys"
+    EACH = "each"
+    VALUE = "value"
+    QUERY = "query"
+
+
+class Role(Enum):
+    """What is expected of the value at a node."""
+
+    KEYS = "an object whose member names are stages"
+    EACH = "an array of objects that each hold a stage"
+    ELEMENT = "an object that holds a stage"
+    STAGE = "a stage"
+    WEIGHT = "a number, the weight of the stage beside it"
+    FUND = "the fund id"
+
+
+def parse_pointer(text: str) -> tuple[str, ...]:
+    """Return the unescaped segments of a JSON Pointer (RFC 6901, section 3 and 4).
+
+    Raises ValueError, with what is wrong, for a text that is none.
+    """
+    if text == "":
+        return ()
+    if not text.startswith("/"):
+        raise ValueError("a JSON Pointer is empty or begins with '/'")
+    if _STRAY_TILDE.search(text):
+        raise ValueError("in a JSON Pointer '~' is written '~0' and '/' within a name '~1'")
+    return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in text[1:].split("/"))
+
+
+def escape(segment: str) -> str:
+    """Return one member name as a JSON Pointer writes it (RFC 6901, section 3)."""
+    return segment.replace("~", "~0").replace("/", "~1")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One place where stages stand, as configured.
+
+    `path` is the path in the body (`*` for every), `field` and `weight` belong to `each`, `name` to `query`.
+    `required` makes its absence a violation on POST and PUT.
+    """
+
+    shape: Shape
+    path: tuple[str, ...] = ()
+    field: str = ""
+    weight: str | None = None
+    name: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A role at a node, and the number of the location that asks for it."""
+
+    role: Role
+    location: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A required location: `name` is the next step of its path, `rest` its whole path from here as a pointer."""
+
+    location: int
+    name: str
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One place of the document tree.
+
+    In an object `members` are the names looked for and `every` stands for all others; in an array `indices`
+    and `elements` do. `required` are the required locations whose path goes on from here.
+    """
+
+    duties: tuple[Duty, ...] = ()
+    members: Mapping[str, "Node"] = field(default_factory=dict)
+    every: "Node | None" = None
+    indices: Mapping[str, "Node"] = field(default_factory=dict)
+    elements: "Node | None" = None
+    required: tuple[Absence, ...] = ()
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no location goes on from here."""
+        return not self.members and self.every is None and self.elements is None
+
+    def has(self, role: Role) -> bool:
+        """Whether some location asks for `role` here."""
+        return any(duty.role is role for duty in self.duties)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All locations of one endpoint, ready for the judges.
+
+    `root` is the tree for the body, None when nothing is looked for there. `tolerance` is the allowed distance
+    of a sum of weights from 1, None when weights are not looked at.
+    """
+
+    locations: tuple[Location, ...]
+    root: Node | None
+    queries: tuple[tuple[int, Location], ...]
+    tolerance: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        locations: Iterable[Location],
+        *,
+        fund: tuple[str, ...] | None = None,
+        tolerance: float | None = None,
+    ) -> "Plan":
+        """Lay the locations, and the path of the fund id in the body, into one plan."""
+        places = tuple(locations)
+        routes = [
+            route
+            for number, location in enumerate(places)
+            for route in _routes(number, location, weights=tolerance is not None)
+        ]
+        if fund is not None:
+            routes.append(_Route(fund, Duty(Role.FUND, -1)))
+        queries = tuple((i, place) for i, place in enumerate(places) if place.shape is Shape.QUERY)
+        return cls(places, _lay(routes, 0) if routes else None, queries, tolerance)
+
+
+_Step = str | None  # a member name or index, `*`, or None: an element of the array of an `each`
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """One path to one duty; `required` when a missing step of it is a violation."""
+
+    path: tuple[_Step, ...]
+    duty: Duty | None
+    required: bool = False
+
+
+def _routes(number: int, location: Location, *, weights: bool) -> list[_Route]:
+    """Return the paths that a judge follows for one location."""
+    path = location.path
+    match location.shape:
+        case Shape.QUERY:
+            return []
+        case Shape.VALUE:
+            return [_Route(path, Duty(Role.STAGE, number), location.required)]
+        case Shape.KEYS:
+            return [_Route(path, Duty(Role.KEYS, number), location.required)]
+        case Shape.EACH:
+            routes = [
+                _Route(path, Duty(Role.EACH, number), location.required),
+                _Route((*path, None), Duty(Role.ELEMENT, number)),
+                _Route((*path, None, location.field), Duty(Role.STAGE, number)),
+            ]
+            if location.weight is not None:
+                # Without a tolerance nothing is asked of the weight, but standing twice it is ambiguous.
+                duty = Duty(Role.WEIGHT, number) if weights else None
+                routes.append(_Route((*path, None, location.weight), duty))
+            return routes
+
+
+def _lay(routes: list[_Route], depth: int) -> Node:
+    """Return the tree of all routes that share their first `depth` steps."""
+    going = [route for route in routes if len(route.path) > depth]
+    names = sorted({step for route in going if (step := route.path[depth]) not in (EVERY, None)})
+
+    def below(*steps: _Step) -> Node | None:
+        follows = [route for route in going if route.path[depth] in steps]
+        return _lay(follows, depth + 1) if follows else None
+
+    return Node(
+        duties=tuple(r.duty for r in routes if len(r.path) == depth and r.duty is not None),
+        members=MappingProxyType({name: node for name in names if (node := below(name, EVERY))}),
+        every=below(EVERY),
+        indices=MappingProxyType(
+            {name: node for name in names if is_index(name) and (node := below(name, EVERY, None))}
+        ),
+        elements=below(EVERY, None),
+        required=tuple(
+            Absence(
+                route.duty.location,
+                EVERY if (step := route.path[depth]) is None else step,
+                pointer_to(route.path[depth:]),
+            )
+            for route in going
+            if route.required and route.duty is not None
+        ),
+    )
+
+
+def is_index(name: str) -> bool:
+    """Whether a segment is an array index (RFC 6901, section 4: no leading zeros)."""
+    return name.isascii() and name.isdigit() and (name == "0" or not name.startswith("0"))
+
+
+def pointer_to(path: Iterable[str | None]) -> str:
+    """Return the JSON Pointer of a path (RFC 6901, section 3); a step of None is written `*`."""
+    return "".join("/" + (EVERY if step is None else escape(step)) for step in path)

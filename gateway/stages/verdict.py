@@ -1,0 +1,187 @@
+"""Verdicts: what the judges say of one request, and how single findings are gathered into one.
+
+Rules of the room:
+
+- A verdict is frozen. Its reason is that of its first violation in document order.
+- A reason about the whole request (`WHOLE_REQUEST`) ends the inspection: such a verdict has count 1 and no list.
+- Equal (location, value, reason) are one `Violation` with the first pointer and the number of occurrences.
+- Memory is bounded whatever the body holds: at most `MAX_VIOLATIONS` groups, values cut to `MAX_VALUE_LENGTH`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import xxhash
+
+MAX_VIOLATIONS = 20
+MAX_VALUE_LENGTH = 64
+
+Scalar = str | int | float | bool | None
+
+
+class Reason(StrEnum):
+    """Why a request is invalid. The values are the words of the 422 body, the headers and the metrics."""
+
+    DISALLOWED_VALUE = "disallowed_value"
+    ALIAS = "alias"
+    WRONG_TYPE = "wrong_type"
+    MISSING = "missing"
+    WEIGHT_SUM = "weight_sum"
+    UNPARSEABLE = "unparseable"
+    AMBIGUOUS_JSON = "ambiguous_json"
+    CONTENT_TYPE = "content_type"
+    CHARSET = "charset"
+    ENCODING = "encoding"
+    ENCODING_BAD = "encoding_bad"
+    TOO_LARGE = "too_large"
+    AMBIGUOUS_PATH = "ambiguous_path"
+    METHOD_OVERRIDE = "method_override"
+    INTERNAL_ERROR = "internal_error"
+
+
+VALUE_REASONS = frozenset({Reason.DISALLOWED_VALUE, Reason.ALIAS, Reason.WRONG_TYPE, Reason.MISSING, Reason.WEIGHT_SUM})
+WHOLE_REQUEST = frozenset(Reason) - VALUE_REASONS
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One group of equal findings.
+
+    `pointer` is the JSON Pointer (RFC 6901) of the first of them, None for a query parameter, whose name is
+    then `parameter`. `value` is a scalar as found, cut to 64 characters, or a mark for a container.
+    """
+
+    pointer: str | None
+    parameter: str | None
+    value: Scalar
+    reason: Reason
+    suggestion: str | None
+    occurrences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one inspection found.
+
+    `values` counts the stage values looked at, `count` the violating ones (1 for a reason about the whole
+    request). `fund` is the fund id that stood in the body, as text.
+    """
+
+    reason: Reason | None = None
+    count: int = 0
+    values: int = 0
+    violations: tuple[Violation, ...] = ()
+    truncated: bool = False
+    count_is_lower_bound: bool = False
+    fund: str | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing was found."""
+        return self.reason is None
+
+
+def whole_request(reason: Reason, *, values: int = 0, fund: str | None = None) -> Verdict:
+    """Return the verdict for a reason about the whole request."""
+    return Verdict(reason=reason, count=1, values=values, fund=fund)
+
+
+def shown(value: object) -> Scalar:
+    """Return what a report shows of a JSON value: scalars as they are, long strings cut, containers as a mark."""
+    if isinstance(value, str):
+        return value[:MAX_VALUE_LENGTH]
+    if isinstance(value, dict):
+        return "{…}"
+    if isinstance(value, list):
+        return "[…]"
+    return value if isinstance(value, bool | int | float) else None
+
+
+class Findings:
+    """Gathers findings in document order, in bounded memory, and makes the verdict of them."""
+
+    __slots__ = ("_groups", "count", "first", "fund", "truncated", "values")
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        self.first: Reason | None = None
+        self.count = 0
+        self.values = 0
+        self.truncated = False
+        self.fund: str | None = None
+
+    def add(
+        self,
+        location: int,
+        reason: Reason,
+        value: object,
+        place: Callable[[], str],
+        *,
+        suggest: Callable[[], str | None] | None = None,
+        parameter: str | None = None,
+    ) -> None:
+        """Record one finding at the configured location number `location`.
+
+        `place` makes the JSON Pointer and `suggest` the suggestion; both are called for the first finding of a
+        group only, so that a million findings cost little more than their count.
+        """
+        self.count += 1
+        if self.first is None:
+            self.first = reason
+        key = (location, reason, *_identity(value))
+        group = self._groups.get(key)
+        if group is not None:
+            group.occurrences += 1
+        elif len(self._groups) < MAX_VIOLATIONS:
+            pointer = None if parameter is not None else place()
+            suggestion = suggest() if suggest is not None else None
+            self._groups[key] = _Group(pointer, parameter, shown(value), reason, suggestion)
+        else:
+            self.truncated = True
+
+    @property
+    def distinct(self) -> int:
+        """How many different findings are kept so far, at most `MAX_VIOLATIONS`."""
+        return len(self._groups)
+
+    def verdict(self, *, lower_bound: bool = False) -> Verdict:
+        """Return what was found so far; `lower_bound` says that the body was not seen to its end."""
+        return Verdict(
+            reason=self.first,
+            count=self.count,
+            values=self.values,
+            violations=tuple(group.frozen() for group in self._groups.values()),
+            truncated=self.truncated,
+            count_is_lower_bound=lower_bound,
+            fund=self.fund,
+        )
+
+
+class _Group:
+    """A violation whose occurrences are still being counted."""
+
+    __slots__ = ("_violation", "occurrences")
+
+    def __init__(
+        self,
+        pointer: str | None,
+        parameter: str | None,
+        value: Scalar,
+        reason: Reason,
+        suggestion: str | None,
+    ) -> None:
+        self._violation = (pointer, parameter, value, reason, suggestion)
+        self.occurrences = 1
+
+    def frozen(self) -> Violation:
+        return Violation(*self._violation, self.occurrences)
+
+
+def _identity(value: object) -> tuple[object, ...]:
+    """Return what makes two values equal in a report, in bounded size: 1, 1.0 and true are three values."""
+    if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
+        return (str, len(value), xxhash.xxh3_128_digest(value.encode("utf-8", "surrogatepass")))
+    if isinstance(value, dict | list):
+        return (type(value),)
+    return (type(value), value)

@@ -1,0 +1,195 @@
+"""Metrics of the gateway, in a registry of their own.
+
+Rules of the room:
+
+- Children are resolved once per configuration (`EndpointMetrics`, `UpstreamMetrics`): `labels()` on every request
+  costs more than all the counting.
+- Every child of `stage_validation_validations_total` and `stage_validation_errors_total` is there from the start
+  at 0, so that `rate()` sees the first event.
+- A gauge that describes the configuration has the series of the present one and no others; a counter keeps what
+  it counted.
+"""
+
+import re
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway import __version__
+from gateway.rollout.decision import Decision, Result
+from gateway.rollout.endpoints import Endpoint
+from gateway.rollout.policy import Mode
+from gateway.rules.load import Rules
+from gateway.stages.verdict import Reason
+
+JUDGED_MODES = (Mode.WARN, Mode.ENFORCE)
+_FUND = re.compile(r"-?\d{1,20}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+_JUDGING_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_UPSTREAM_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_MAX_UNKNOWN_VALUES = 1000
+
+
+def fund_name(fund: str | None) -> str:
+    """Return the label of a fund: its id when it is an integer or a UUID, else `none`."""
+    name = (fund or "").lower()
+    return name if _FUND.fullmatch(name) else "none"
+
+
+class Metrics:
+    """The registry and everything in it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.validations = Counter(
+            "stage_validation_validations",
+            "Requests inspected, by effective mode and result.",
+            ["endpoint", "mode", "result"],
+            registry=registry,
+        )
+        self.errors = Counter(
+            "stage_validation_errors", "Invalid requests, by first reason.", ["endpoint", "reason"], registry=registry
+        )
+        self.fund_validations = Counter(
+            "stage_validation_fund_validations",
+            "Requests inspected, by fund and result.",
+            ["endpoint", "fund_id", "result"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "stage_validation_duration_seconds",
+            "Time spent judging one request.",
+            ["endpoint"],
+            buckets=_JUDGING_BUCKETS,
+            registry=registry,
+        )
+        self.values = Counter("stage_validation_values", "Stage values looked at.", ["endpoint"], registry=registry)
+        self.requests = Counter(
+            "stage_gateway_requests", "Responses sent, by upstream and status.", ["upstream", "code"], registry=registry
+        )
+        self.upstream_duration = Histogram(
+            "stage_gateway_upstream_duration_seconds",
+            "Time from the request's start to the upstream's response head.",
+            ["upstream"],
+            buckets=_UPSTREAM_BUCKETS,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "stage_gateway_requests_in_flight", "Requests being carried right now.", registry=registry
+        )
+        self.held_bytes = Gauge("stage_gateway_held_bytes", "Bytes of bodies held for judging.", registry=registry)
+        self.config_info = Gauge(
+            "stage_gateway_config_info",
+            "The configuration in force, always 1.",
+            ["config", "vocabulary", "version"],
+            registry=registry,
+        )
+        self.reloads = Counter(
+            "stage_gateway_config_reloads", "Reloads of the configuration file.", ["result"], registry=registry
+        )
+        for result in ("success", "error"):
+            self.reloads.labels(result)
+        self.endpoint_mode = Gauge(
+            "stage_gateway_endpoint_mode", "1 for the mode in force.", ["endpoint", "mode"], registry=registry
+        )
+        self.enforcement_percent = Gauge(
+            "stage_gateway_enforcement_percent", "Share of requests enforced.", ["endpoint"], registry=registry
+        )
+        self.dry_run = Gauge("stage_gateway_dry_run", "1 while dry run is on.", registry=registry)
+        self.funds: set[str] = set()
+        self.unknown_values: Tally[str] = Tally()
+
+    def expose(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def describe(self, rules: Rules) -> None:
+        """Make the gauges that describe the configuration say what `rules` say."""
+        self.config_info.clear()
+        self.config_info.labels(rules.fingerprint, rules.policy.vocabulary.fingerprint, __version__).set(1)
+        self.dry_run.set(rules.policy.dry_run)
+        self.endpoint_mode.clear()
+        self.enforcement_percent.clear()
+        for endpoint in rules.endpoints.endpoints.values():
+            for mode in Mode:
+                self.endpoint_mode.labels(endpoint.pattern, mode).set(mode is endpoint.mode)
+            self.enforcement_percent.labels(endpoint.pattern).set(endpoint.percent)
+
+    def note_unknown(self, values: Iterable[str]) -> None:
+        """Count values that are in no vocabulary, for the status page; a bounded number of different ones."""
+        for value in values:
+            if value in self.unknown_values or len(self.unknown_values) < _MAX_UNKNOWN_VALUES:
+                self.unknown_values[value] += 1
+
+
+class EndpointMetrics:
+    """The children of one endpoint."""
+
+    def __init__(self, metrics: Metrics, endpoint: Endpoint, max_funds: int) -> None:
+        pattern = endpoint.pattern
+        self._metrics = metrics
+        self._pattern = pattern
+        self._max_funds = max_funds
+        self._validations = {
+            (mode, result): metrics.validations.labels(pattern, mode, result)
+            for mode in JUDGED_MODES
+            for result in Result
+        }
+        self._errors = {reason: metrics.errors.labels(pattern, reason) for reason in Reason}
+        self._duration = metrics.duration.labels(pattern)
+        self._values = metrics.values.labels(pattern)
+        self._fund_children: dict[tuple[str, Result], Counter] = {}
+
+    def observe(self, decision: Decision, seconds: float) -> None:
+        """Count one inspected request, whose judging took `seconds`."""
+        verdict = decision.verdict
+        self._validations[decision.standing.effective, decision.result].inc()
+        self._duration.observe(seconds)
+        if verdict.values:
+            self._values.inc(verdict.values)
+        self._fund(fund_name(decision.fund), decision.result).inc()
+        if verdict.reason is not None:
+            self._errors[verdict.reason].inc()
+            self._metrics.note_unknown(
+                violation.value
+                for violation in verdict.violations
+                if violation.reason is Reason.DISALLOWED_VALUE and isinstance(violation.value, str)
+            )
+
+    def totals(self) -> dict[str, int]:
+        """Return how many requests had each result, over both effective modes."""
+        totals = dict.fromkeys(map(str, Result), 0)
+        for (_, result), child in self._validations.items():
+            totals[result] += int(child._value.get())
+        return totals
+
+    def _fund(self, name: str, result: Result) -> Counter:
+        funds = self._metrics.funds
+        if name != "none" and name not in funds:
+            if len(funds) < self._max_funds:
+                funds.add(name)
+            else:
+                name = "other"
+        child = self._fund_children.get((name, result))
+        if child is None:
+            child = self._metrics.fund_validations.labels(self._pattern, name, result)
+            self._fund_children[name, result] = child
+        return child
+
+
+class UpstreamMetrics:
+    """The children of one upstream, or of requests that reach none."""
+
+    def __init__(self, metrics: Metrics, upstream: str) -> None:
+        self._requests = metrics.requests
+        self._upstream = upstream
+        self._codes: dict[int, Counter] = {}
+        self.duration = metrics.upstream_duration.labels(upstream) if upstream != "none" else None
+
+    def answered(self, code: int) -> None:
+        """Count one response of this status."""
+        child = self._codes.get(code)
+        if child is None:
+            child = self._codes[code] = self._requests.labels(self._upstream, str(code))
+        child.inc()

@@ -1,0 +1,116 @@
+"""Names that stand twice: everywhere a location goes through, and nowhere else."""
+
+import pytest
+
+from gateway.stages.document import judge_document
+from gateway.stages.duplicates import is_ambiguous
+from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.verdict import Findings, Reason
+from gateway.stages.vocabulary import Vocabulary
+
+EACH = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")], fund=("fund", "id"))
+KEYS = Plan.of([Location(Shape.KEYS, ("K",))])
+VALUE = Plan.of([Location(Shape.VALUE, ("a", "b"))])
+STAR = Plan.of([Location(Shape.VALUE, ("*", "s"))])
+SLASH = Plan.of([Location(Shape.VALUE, ("a/b",))])
+ACCENT = Plan.of([Location(Shape.VALUE, ("é",))])
+QUOTE = Plan.of([Location(Shape.VALUE, ('"',))])
+INDEX = Plan.of([Location(Shape.VALUE, ("a", "1", "s"))])
+ROOT = Plan.of([Location(Shape.EACH, parse_pointer(""), field="stage")])
+
+AMBIGUOUS = [
+    (EACH, '{"D":[],"D":[]}'),
+    (EACH, '{"D":[{"stage":"bad"}],"D":[{"stage":"seed"}]}'),
+    (EACH, '{"D":[],"\\u0044":[]}'),
+    (EACH, '{"x":[{}],"D":[{"stage":"seed"}],"D":3}'),
+    (EACH, '{"D":[{"stage":"Series A","stage":"seed"},{"w":1}]}'),
+    (EACH, '{"D":[{"stage":"seed"},{"stage":"bad","stage":"seed"}]}'),
+    (EACH, '{"D":[{"stage":"seed","\\u0073tage":"seed"}]}'),
+    (EACH, '{"D":[{"\\u0073tage":"bad","st\\u0061ge":"seed"}]}'),
+    (EACH, '{"D":[{"stage":"seed","w":1,"w":1}]}'),
+    (EACH, '{"D":[{"stage":"seed","w":1,"\\u0077":1}]}'),
+    (EACH, '{"D":[{"stage":"seed"}],"fund":{"id":1,"id":2}}'),
+    (EACH, '{"D":[{"stage":"seed"}],"fund":{"id":1},"fund":{"id":1}}'),
+    (EACH, '{"D":[{"stage":"seed"}],"__proto__":{}}'),
+    (EACH, '{"D":[{"stage":"seed"}],"\\u005f_proto__":{}}'),
+    (EACH, '{"D":[{"stage":"seed","__proto__":{"stage":"bad"}}]}'),
+    (EACH, '{"D":[{"__proto__":{"stage":"bad"}}]}'),
+    (EACH, '{"D":[{"stage":"seed"}],"fund":{"id":1,"__proto__":null}}'),
+    (KEYS, '{"K":{"seed":1,"seed":2}}'),
+    (KEYS, '{"K":{"seed":1,"s\\u0065ed":2}}'),
+    (KEYS, '{"K":{"seed":1,"__proto__":2}}'),
+    (KEYS, '{"K":{"__proto__":2}}'),
+    (KEYS, '{"K":{"bad":1},"K":{"seed":1}}'),
+    (KEYS, '{"K":5,"K":{"seed":1}}'),
+    (VALUE, '{"a":{"b":"seed","b":"seed"}}'),
+    (VALUE, '{"a":{"b":"bad"},"a":{"b":"seed"}}'),
+    (VALUE, '{"a":{"b":"bad"},"a":{}}'),
+    (VALUE, '{"a":{},"a":1}'),
+    (STAR, '{"x":{"s":"seed"},"x":{}}'),
+    (STAR, '{"x":1,"x":1}'),
+    (STAR, '{"x":{"s":"seed","s":"seed"}}'),
+    (STAR, '{"__proto__":{"s":"seed"}}'),
+    (STAR, '[{"s":"seed"},{"s":"seed","s":"seed"}]'),
+    (SLASH, '{"a/b":"bad","a/b":"seed"}'),
+    (SLASH, '{"a\\/b":"bad","a/b":"seed"}'),
+    (SLASH, '{"a\\/b":"bad","a\\u002fb":"seed"}'),
+    (SLASH, '{"a\\/b":"bad","a\\/b":"seed"}'),
+    (ACCENT, '{"é":"bad","é":"seed"}'),
+    (ACCENT, '{"é":"bad","\\u00e9":"seed"}'),
+    (ACCENT, '{"\\u00E9":"bad","\\u00e9":"seed"}'),
+    (QUOTE, '{"\\"":"bad","\\u0022":"seed"}'),
+    (INDEX, '{"a":[0,{"s":"bad","s":"seed"}]}'),
+    (ROOT, '[{"stage":"bad","stage":"seed"}]'),
+]
+
+PLAIN = [
+    (EACH, '{"D":[{"stage":"seed"}],"x":1,"x":2}'),
+    (EACH, '{"D":[{"stage":"seed","x":1,"x":2}]}'),
+    (EACH, '{"D":[{"stage":"seed","x":{"stage":1,"stage":2,"w":1,"w":2,"D":1,"D":1}}]}'),
+    (EACH, '{"D":[{"stage":"seed","x":{"__proto__":1}}]}'),
+    (EACH, '{"x":{"D":1,"D":2},"D":[{"stage":"seed"},{"stage":"seed"}]}'),
+    (EACH, '{"x":[{"__proto__":1}],"D":[{"stage":"seed","note":"__proto__"}]}'),
+    (EACH, '{"D":[{"stage":"seed","note":"\\"stage\\":"},{"stage":"seed","note":"stage"}]}'),
+    (EACH, '{"D":[{"stage":"seed","é":"\\u0073tage"}],"id":1,"id":2}'),
+    (EACH, '{"D":[{"stage":"seed","Stage":"x","stage ":"x"}],"d":1}'),
+    (KEYS, '{"K":{"seed":{"seed":1,"seed":2}},"seed":1,"seed":1}'),
+    (VALUE, '{"a":{"b":"seed"},"b":1,"b":2}'),
+    (VALUE, '{"a":{"b":"seed","a":1,"a":2}}'),
+    (VALUE, '{"a":{"b":"seed","c":{"b":1,"b":1,"__proto__":1}}}'),
+    (STAR, '{"x":{"s":"seed","t":1,"t":2},"y":{"s":"seed"}}'),
+    (SLASH, '{"a\\/b":"seed"}'),
+    (ACCENT, '{"\\u00e9":"seed","e":"\\u00e9"}'),
+    (INDEX, '{"a":[{"s":1,"s":2},{"s":"seed"},{"s":1,"s":2}]}'),
+]
+
+
+@pytest.mark.parametrize(("plan", "text"), AMBIGUOUS)
+def test_a_guarded_name_that_stands_twice_is_ambiguous(plan: Plan, text: str) -> None:
+    """A name on the way to a stage, weight or fund id that stands twice, or `__proto__` beside one, is found."""
+    assert plan.root is not None
+    assert is_ambiguous(text.encode(), plan.root)
+    assert judge_document(text.encode(), plan, Vocabulary(), Findings()) is Reason.AMBIGUOUS_JSON
+
+
+@pytest.mark.parametrize(("plan", "text"), PLAIN)
+def test_a_name_elsewhere_may_stand_twice(plan: Plan, text: str) -> None:
+    """Duplicates and `__proto__` where no location goes through are nobody's business."""
+    assert plan.root is not None
+    assert not is_ambiguous(text.encode(), plan.root)
+    findings = Findings()
+    assert judge_document(text.encode(), plan, Vocabulary(), findings) is None
+    assert findings.verdict().valid
+
+
+@pytest.mark.parametrize("text", ['{"a":', '{"a":1e-99999999999999999999}'])
+def test_what_this_reader_cannot_read_is_refused(text: str) -> None:
+    """What the slow reader cannot read is a ValueError, whatever its own exception."""
+    assert VALUE.root is not None
+    with pytest.raises(ValueError, match=r".*"):
+        is_ambiguous(text.encode(), VALUE.root)
+
+
+def test_a_deep_document_does_not_recurse() -> None:
+    """The slow reader takes any depth."""
+    assert VALUE.root is not None
+    assert not is_ambiguous(b"[" * 100_000 + b"]" * 100_000, VALUE.root)
