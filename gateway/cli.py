@@ -11,7 +11,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import click
 import typer
 import uvloop
 from rich.console import Console
@@ -57,13 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
         code = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    except typer.TyperException as error:
+        print(f"error: {error.format_message()}; see stage-gateway --help", file=sys.stderr)
+        return GatewayError.exit_code
     except GatewayError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
         return 1
@@ -200,7 +199,7 @@ def _fields(lines: list[str]) -> list[tuple[bytes, bytes]]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
-            raise click.BadParameter(f"{line!r} is no header, expected 'Name: value'", param_hint="--header")
+            raise typer.BadParameter(f"{line!r} is no header, expected 'Name: value'", param_hint="--header")
         fields.append(
             (name.strip().encode("utf-8", "surrogateescape"), value.strip().encode("utf-8", "surrogateescape"))
         )
@@ -213,7 +212,7 @@ def _body(path: Path | None) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--body") from error
+        raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--body") from error
 
 
 def _as_document(told: Explanation) -> dict[str, Any]:

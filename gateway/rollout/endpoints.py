@@ -84,7 +84,7 @@ def shape_of(pattern: str) -> str:
 def split(path: str) -> list[str]:
     """Return the segments of a path, one trailing slash ignored; the root has none."""
     inner = path[1:-1] if len(path) > 1 and path.endswith("/") else path[1:]
-    return inner.split("/") if inner else []
+    return inner.split("/") if len(path) > 1 else []
 
 
 def normalised(path: str) -> str:

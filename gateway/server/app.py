@@ -39,6 +39,7 @@ class App:
         self._settings = settings
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._interrupted = False
         metrics = Metrics()
         self._handler = Handler(Service.of(rules, metrics), metrics)
         self._reloader = Reloader(settings.config, settings.dry_run, self._handler, metrics)
@@ -48,7 +49,10 @@ class App:
             _log.warning("%s", warning)
 
     async def run(self, ready: Callable[[int, int], None] | None = None) -> None:
-        """Serve until told to stop, then drain. `ready` is called with the two ports once both listen."""
+        """Serve until told to stop, then drain. `ready` is called with the two ports once both listen.
+
+        Raises KeyboardInterrupt after the drain when it was SIGINT that ended it.
+        """
         settings = self._settings
         public = _listen(settings.host, settings.port, "PORT")
         admin = _listen(settings.admin_host, settings.admin_port, "ADMIN_PORT")
@@ -81,6 +85,8 @@ class App:
             self._handler.service.close()
             await proxy_runner.cleanup()
             await admin_runner.cleanup()
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def stop(self) -> None:
         """Begin to drain; a second call ends the wait."""
@@ -91,8 +97,12 @@ class App:
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reloader.reload)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        self.stop()
 
     async def _drain(self, site: web.SockSite) -> None:
         seconds = self._handler.service.rules.limits.drain_seconds

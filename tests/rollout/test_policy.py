@@ -19,7 +19,7 @@ from gateway.stages.vocabulary import Vocabulary
 ORDER = [Mode.OFF, Mode.WARN, Mode.ENFORCE]
 
 
-@pytest.mark.parametrize(("low", "high"), itertools.combinations_with_replacement(ORDER, 2))
+@pytest.mark.parametrize(("low", "high"), list(itertools.combinations_with_replacement(ORDER, 2)))
 def test_off_is_below_warn_is_below_enforce(low: Mode, high: Mode) -> None:
     """Of two modes the less strict and the stricter are found in either order."""
     assert less_strict(low, high) is less_strict(high, low) is low
