@@ -149,7 +149,14 @@ class Plan:
         return cls(places, _lay(routes, 0) if routes else None, queries, tolerance)
 
 
-_Step = str | None  # a member name or index, `*`, or None: an element of the array of an `each`
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """The `field` or `weight` of an `each`: a member's name, also when it reads `*` or like an index."""
+
+    name: str
+
+
+_Step = str | _Field | None  # a segment of a pointer, a field, or None: an element of the array of an `each`
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +182,21 @@ def _routes(number: int, location: Location, *, weights: bool) -> list[_Route]:
             routes = [
                 _Route(path, Duty(Role.EACH, number), location.required),
                 _Route((*path, None), Duty(Role.ELEMENT, number)),
-                _Route((*path, None, location.field), Duty(Role.STAGE, number)),
+                _Route((*path, None, _Field(location.field)), Duty(Role.STAGE, number)),
             ]
             if location.weight is not None:
                 # Without a tolerance nothing is asked of the weight, but standing twice it is ambiguous.
                 duty = Duty(Role.WEIGHT, number) if weights else None
-                routes.append(_Route((*path, None, location.weight), duty))
+                routes.append(_Route((*path, None, _Field(location.weight)), duty))
             return routes
 
 
 def _lay(routes: list[_Route], depth: int) -> Node:
     """Return the tree of all routes that share their first `depth` steps."""
     going = [route for route in routes if len(route.path) > depth]
-    names = sorted({step for route in going if (step := route.path[depth]) not in (EVERY, None)})
+    steps = {route.path[depth] for route in going}
+    segments = sorted(step for step in steps if isinstance(step, str) and step != EVERY)
+    names = sorted({*segments, *(step.name for step in steps if isinstance(step, _Field))})
 
     def below(*steps: _Step) -> Node | None:
         follows = [route for route in going if route.path[depth] in steps]
@@ -195,20 +204,18 @@ def _lay(routes: list[_Route], depth: int) -> Node:
 
     return Node(
         duties=tuple(r.duty for r in routes if len(r.path) == depth and r.duty is not None),
-        members=MappingProxyType({name: node for name in names if (node := below(name, EVERY))}),
+        members=MappingProxyType({name: node for name in names if (node := below(name, _Field(name), EVERY))}),
         every=below(EVERY),
         indices=MappingProxyType(
-            {name: node for name in names if is_index(name) and (node := below(name, EVERY, None))}
+            {name: node for name in segments if is_index(name) and (node := below(name, EVERY, None))}
         ),
         elements=below(EVERY, None),
         required=tuple(
-            Absence(
-                route.duty.location,
-                EVERY if (step := route.path[depth]) is None else step,
-                pointer_to(route.path[depth:]),
-            )
+            Absence(route.duty.location, rest[0], pointer_to(rest))
             for route in going
             if route.required and route.duty is not None
+            # What is required is a whole location, whose path is a pointer.
+            if (rest := [step for step in route.path[depth:] if isinstance(step, str)])
         ),
     )
 
@@ -218,6 +225,6 @@ def is_index(name: str) -> bool:
     return name.isascii() and name.isdigit() and (name == "0" or not name.startswith("0"))
 
 
-def pointer_to(path: Iterable[str | None]) -> str:
-    """Return the JSON Pointer of a path (RFC 6901, section 3); a step of None is written `*`."""
-    return "".join("/" + (EVERY if step is None else escape(step)) for step in path)
+def pointer_to(path: Iterable[str]) -> str:
+    """Return the JSON Pointer of a path (RFC 6901, section 3)."""
+    return "".join("/" + escape(segment) for segment in path)

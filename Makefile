@@ -1,0 +1,52 @@
+# make demo    set up everything and run the gateway before two sample APIs
+# make test    set up everything and run lint, types, import contracts and tests
+# make format  put the code into the house's form
+# make schema  write the configuration's JSON Schema again
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# As many test processes as cores.
+TEST_PROCESSES ?= auto
+
+.PHONY: demo test lint types contracts tests format schema clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/stage-gateway demo
+
+test: lint types contracts tests
+
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+contracts: $(READY)
+	$(BIN)/lint-imports --no-logo
+
+tests: $(READY)
+	$(BIN)/pytest -n $(TEST_PROCESSES)
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schema: $(READY)
+	$(BIN)/stage-gateway schema > config/gateway.schema.json
+
+clean:
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ apt-get update && apt-get install -y python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
