@@ -1,5 +1,6 @@
 # make demo    set up everything and run the gateway before two sample APIs
 # make test    set up everything and run lint, types, import contracts and tests
+# make bench   measure the gateway beside its peers (nginx, nginx with lua-cjson, aiohttp); needs two cores
 # make format  put the code into the house's form
 # make schema  write the configuration's JSON Schema again
 
@@ -10,7 +11,7 @@ READY := $(VENV)/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests format schema clean
+.PHONY: demo test lint types contracts tests bench format schema clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -31,6 +32,11 @@ contracts: $(READY)
 
 tests: $(READY)
 	$(BIN)/pytest -n $(TEST_PROCESSES)
+
+bench: $(READY)
+	@command -v wrk >/dev/null && command -v nginx >/dev/null && [ -f /usr/share/nginx/modules/ngx_http_lua_module.so ] || \
+		{ apt-get update && apt-get install -y nginx libnginx-mod-http-lua lua-cjson wrk; }
+	PYTHONPATH=tests $(BIN)/python -m bench
 
 format: $(READY)
 	$(BIN)/ruff check --fix

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from gateway import __version__
@@ -57,15 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = app(arguments, standalone_mode=False)
     except typer.TyperException as error:
-        print(f"error: {error.format_message()}; see stage-gateway --help", file=sys.stderr)
+        message = error.format_message().removesuffix(".")
+        asked_nothing = message.startswith("Usage:")  # the help, when there was no command
+        print(message if asked_nothing else f"error: {message}; see stage-gateway --help", file=sys.stderr)
         return GatewayError.exit_code
     except GatewayError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, SystemExit):  # typer and rich exit by 1, a "no", when nobody reads
         return INTERRUPTED
-    except BrokenPipeError:
-        return 1
     except Exception:  # a fault of ours must not look like a "no"
         Console(stderr=True).print_exception()
         return FAULT_OF_OURS
@@ -85,6 +85,12 @@ def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _print(*parts: RenderableType) -> None:
+    console = Console(highlight=False, markup=False)
+    for part in parts:
+        console.print(part)
 
 
 def _show_version(value: bool) -> None:
@@ -164,7 +170,10 @@ def check(
 
 @app.command(name="schema")
 def print_schema() -> None:
-    """Print the JSON Schema of the configuration file."""
+    """Print the JSON Schema of the configuration file.
+
+    Example: stage-gateway schema > config/gateway.schema.json
+    """
     _print_json(schema())
 
 
@@ -179,8 +188,9 @@ def explain_request(
 ) -> int:
     """Tell what would happen to a request, and why. Exit 1 when it would be refused.
 
+    \b
     Example: stage-gateway explain --method GET --path "/api/funds/7/companies?stage=Series%20A"
-    """
+    """  # noqa: D301 - the mark for a line that is not to be wrapped
     settings = _settings(config)
     rules = load(settings.config, dry_run=settings.dry_run)
     told = explain(rules, method, path, _fields(header or []), _body(body))
@@ -190,7 +200,7 @@ def explain_request(
         table = Table(show_header=False, box=None, pad_edge=False)
         for topic, text in told.steps:
             table.add_row(f"{topic}:", text)
-        Console(highlight=False, markup=False).print(table)
+        _print(table)
     return 1 if told.refused else 0
 
 
@@ -232,9 +242,8 @@ def _as_document(told: Explanation) -> dict[str, Any]:
             "bucket": standing.bucket,
             "fundId": told.decision.fund,
             "responseHeaders": dict(told.response_fields),
-            "problem": told.problem,
         }
-    return document
+    return {**document, "problem": told.problem}
 
 
 @app.command()
@@ -266,20 +275,15 @@ def status(
 
 
 def _print_status(address: str, document: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False)
     config, last = document["config"], document["lastReload"]
-    console.print(
-        f"{address}  version {document['version']}  configuration {config['fingerprint']} ({config['source']})"
-    )
-    console.print(
-        f"vocabulary {document['vocabulary']['fingerprint']}  dry run {'on' if document['dryRun'] else 'off'}  "
-        f"in flight {document['inFlight']}{'  DRAINING' if document['draining'] else ''}"
-    )
+    lines = [
+        f"{address}  version {document['version']}  configuration {config['fingerprint']} ({config['source']})",
+        f"vocabulary {document['vocabulary']['fingerprint']}  dry run {'on' if document['dryRun'] else 'off'}",
+        f"in flight {document['inFlight']}{'  DRAINING' if document['draining'] else ''}",
+    ]
     table = Table("endpoint", "mode", "percent", "override", "pass", "warn", "would reject", "reject")
     for pattern, endpoint in document["endpoints"].items():
         totals = endpoint["totals"]
         counts = (str(totals[result]) for result in ("pass", "warn", "would_reject", "reject"))
         table.add_row(pattern, endpoint["mode"], f"{endpoint['percent']:g}", endpoint["override"] or "–", *counts)
-    console.print(table)
-    for error in last["errors"]:
-        console.print(f"last reload failed ({last['at']}): {error}")
+    _print(*lines, table, *(f"last reload failed ({last['at']}): {error}" for error in last["errors"]))

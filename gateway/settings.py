@@ -1,8 +1,9 @@
 """The environment: frozen `Settings`. No instance lives here; the command line makes one and passes it on."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
@@ -15,17 +16,22 @@ def default_state() -> str:
     return str(Path("~/.local/state/stage-gateway").expanduser())
 
 
+def _lower(given: object) -> object:
+    return given.lower() if isinstance(given, str) else given
+
+
 class Settings(BaseSettings):
     """What the process takes from its environment, prefix `STAGE_GATEWAY_` (`DRY_RUN` has none)."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+    # An empty variable is one that was left out: deployments write DRY_RUN="" for "not set".
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     config: Path = Field(default=Path("config/gateway.json"), description="configuration file")
     host: str = Field(default="0.0.0.0", description="address to serve on")  # noqa: S104 - a server's default
     port: int = Field(default=8080, ge=0, le=65535)
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
     admin_port: int = Field(default=8081, ge=0, le=65535)
-    log_level: str = Field(default="info", pattern="^(?i:debug|info|warning|error)$")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     admin_token_file: Path | None = Field(default=None, description="file with the token for changing calls")
     state: str = Field(default_factory=default_state, description="directory for what must outlive the process")
     dry_run: bool | None = Field(default=None, validation_alias=AliasChoices("DRY_RUN"))

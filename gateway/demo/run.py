@@ -112,7 +112,7 @@ async def run_demo(settings: Settings, say: Callable[[str], None], *, once: bool
         with tempfile.TemporaryDirectory(prefix="stage-gateway-demo-") as folder:
             config = Path(folder) / "gateway.json"
             config.write_text(json.dumps(_configuration(*ports), indent=2) + "\n", encoding="utf-8")
-            own = {"config": config, "host": "127.0.0.1", "state": folder, "admin_token_file": None}
+            own = {"config": config, "host": "127.0.0.1", "state": folder, "admin_token_file": None, "dry_run": None}
             return await _serve(settings.model_copy(update=own), say, once=once)
     finally:
         for runner in runners:

@@ -96,13 +96,12 @@ class MonteCarlo:
     async def simulate(self, request: web.Request) -> web.Response:
         """Return mean and percentiles of the simulated multiples, and the weight that was understood."""
         body = await _object(request)
-        weights: dict[str, float] = {}
-        for entry in body.get("stageDistribution", []):
-            stage = entry.get("stage") if isinstance(entry, dict) else None
-            if stage in _RETURNS:
-                weights[stage] = weights.get(stage, 0.0) + float(entry.get("weight") or 0)
-        runs = min(int(body.get("runs", 1000)), _MAX_RUNS)
-        chance = random.Random(int(body.get("seed", 1)))  # noqa: S311 - a simulation, repeatable by its seed
+        try:
+            weights = _understood(body.get("stageDistribution", []))
+            runs = min(int(body.get("runs", 1000)), _MAX_RUNS)
+            chance = random.Random(int(body.get("seed", 1)))  # noqa: S311 - a simulation, repeatable by its seed
+        except (TypeError, ValueError, OverflowError):
+            raise web.HTTPBadRequest(text="runs, seed and weights are numbers\n") from None
         multiples = sorted(_multiple(weights, chance) for _ in range(max(runs, 2)))
         percentiles = statistics.quantiles(multiples, n=20, method="inclusive")
         return _json(
@@ -115,6 +114,16 @@ class MonteCarlo:
                 "p95": round(percentiles[18], 3),
             }
         )
+
+
+def _understood(distribution: list[Any]) -> dict[str, float]:
+    """Return the weights of the stages that are known; all others are silently left out."""
+    weights: dict[str, float] = {}
+    for entry in distribution:
+        stage = entry.get("stage") if isinstance(entry, dict) else None
+        if isinstance(stage, str) and stage in _RETURNS:
+            weights[stage] = weights.get(stage, 0.0) + float(entry.get("weight") or 0)
+    return weights
 
 
 def _multiple(weights: dict[str, float], chance: random.Random) -> float:

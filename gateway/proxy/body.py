@@ -5,7 +5,12 @@ Rules of the room:
 - Bytes stay as received; only the framing kind is taken apart and put together again.
 - What is held is counted at its real size under one budget for the whole process. A body that does not fit is
   not read on: its request is answered 503.
+- A client that keeps us waiting is answered 408. Only the time spent waiting for it counts, so an upstream that
+  takes its time is never held against it.
 """
+
+import asyncio
+from dataclasses import dataclass
 
 from aiohttp import StreamReader, web
 from prometheus_client import Gauge
@@ -16,6 +21,18 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 class NoRoomError(Exception):
     """The budget for held bodies is used up."""
+
+
+class TooSlowError(Exception):
+    """The client sends its body slower than it has to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a body must come: `rate` bytes a second (0: at any pace) after `grace` seconds."""
+
+    grace: float
+    rate: int
 
 
 class Budget:
@@ -91,8 +108,13 @@ class Incoming:
     `exists` is false when the head says there is none; `length` is its Content-Length, None when chunked.
     """
 
-    def __init__(self, request: web.BaseRequest, *, expects_continue: bool, length: int | None, chunked: bool) -> None:
+    def __init__(
+        self, request: web.BaseRequest, pace: Pace, *, expects_continue: bool, length: int | None, chunked: bool
+    ) -> None:
         self._request = request
+        self._pace = pace
+        self._received = 0
+        self._waited = 0.0
         self._content: StreamReader = request.content
         self._expects_continue = expects_continue
         self.length = length
@@ -109,8 +131,13 @@ class Incoming:
         """Whether everything was read."""
         return self._content.at_eof()
 
+    @property
+    def left(self) -> int:
+        """How many bytes are still to be read, as far as the head told; 0 when it did not."""
+        return 0 if self.length is None else self.length - self._received
+
     async def read(self) -> bytes:
-        """Return the next bytes, b"" at the end.
+        """Return the next bytes, b"" at the end. Raises TooSlowError.
 
         Asks the client for the body first when it waits to be asked (RFC 9110, section 10.1.1).
         """
@@ -119,4 +146,21 @@ class Incoming:
             transport = self._request.transport
             if transport is not None and not self._content.is_eof():
                 transport.write(CONTINUE)
-        return await self._content.readany()
+        if self._content.is_eof() or not self._pace.rate:
+            chunk = await self._content.readany()
+        else:
+            chunk = await self._read_in_time()
+        self._received += len(chunk)
+        return chunk
+
+    async def _read_in_time(self) -> bytes:
+        now = asyncio.get_running_loop().time
+        begin = now()
+        patience = self._pace.grace + self._received / self._pace.rate - self._waited
+        try:
+            async with asyncio.timeout(patience):
+                chunk = await self._content.readany()
+        except TimeoutError:
+            raise TooSlowError from None
+        self._waited += now() - begin
+        return chunk

@@ -10,6 +10,8 @@ Rules of the room:
 
 import asyncio
 import contextlib
+import socket
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +19,9 @@ from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.proxy.body import Incoming
+from gateway.proxy.body import Incoming, TooSlowError
 from gateway.proxy.headers import Fields, request_head, response_head, values
 from gateway.proxy.problem import MEDIA_TYPE, Answer
 from gateway.proxy.service import Service
@@ -28,6 +31,7 @@ from gateway.rules.load import Upstream
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _AT_ONCE = 64 * 1024
 _LAST_CHUNK = b"0\r\n\r\n"
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 
 class Answered(web.StreamResponse):
@@ -47,7 +51,7 @@ class Answered(web.StreamResponse):
 class Listener(Protocol):
     """What is told of the body on its way, and asked for fields of the response."""
 
-    def hear(self, chunk: bytes) -> None:
+    async def hear(self, chunk: bytes) -> None:
         """Take note of body bytes that go upstream."""
 
     def end(self) -> list[tuple[bytes, bytes]]:
@@ -79,6 +83,7 @@ class Exchange:
         self._inspected = inspected
         self._name = call.upstream.name if call.upstream is not None else "none"
         self._began = time.perf_counter()
+        self._heard_all = False
 
     async def answer(self, answer: Answer) -> Answered:
         """Send a response of the gateway's own."""
@@ -109,8 +114,9 @@ class Exchange:
         if call.incoming.exists and call.incoming.at_hand and not call.incoming.read_to_end:
             ready.append(await call.incoming.read())
             if listener is not None:
-                listener.hear(ready[-1])
-        if listener is not None and call.incoming.read_to_end:
+                await listener.hear(ready[-1])
+        self._heard_all = call.incoming.read_to_end
+        if listener is not None and self._heard_all:
             listener.end()
         at_once = call.incoming.read_to_end and sum(map(len, ready)) <= _AT_ONCE
         opening = self._opening(ready) if at_once else self._opening(None)
@@ -121,7 +127,7 @@ class Exchange:
                 connection.start(call.method, opening, call.service.rules.limits.upstream_timeout_seconds)
                 if at_once:
                     connection.end()
-                    return await self._relay(connection, None, listener)
+                    return await self._relay(connection, listener)
                 return await self._pump_and_relay(connection, ready, listener)
             except UpstreamError as error:
                 fresh = used and at_once and call.method in _IDEMPOTENT and _is_stale(connection, error)
@@ -143,6 +149,7 @@ class Exchange:
             host=call.host,
             inspected=self._inspected,
             chunked=call.incoming.chunked,
+            upstream=_authority(call.service.pools[self._name].upstream),
         )
         if body is None:
             return head
@@ -154,9 +161,12 @@ class Exchange:
     ) -> Answered:
         pump = asyncio.create_task(self._pump(connection, ready, listener))
         try:
-            answered = await self._relay(connection, pump, listener)
+            answered = await self._relay(connection, listener)
             # The upstream may answer before the body ends; what is left of it is still judged and counted.
-            await pump
+            try:
+                await pump
+            except (RequestPayloadError, TooSlowError):
+                return Answered(answered.status, keep_alive=False)  # the one response is out already
             if listener is not None:
                 listener.end()
         except UpstreamError:
@@ -179,7 +189,8 @@ class Exchange:
                 await connection.drain()
             while chunk := await incoming.read():
                 if listener is not None:
-                    listener.hear(chunk)
+                    await listener.hear(chunk)
+                self._heard_all = incoming.read_to_end
                 connection.write(_framed(chunk, chunked=incoming.chunked))
                 await connection.drain()
         except BaseException:
@@ -189,22 +200,24 @@ class Exchange:
             connection.write(_LAST_CHUNK)
         connection.end()
 
-    async def _relay(
-        self, connection: Connection, pump: "asyncio.Task[None] | None", listener: Listener | None
-    ) -> Answered:
+    async def _relay(self, connection: Connection, listener: Listener | None) -> Answered:
         head = await connection.head()
         metrics = self._call.service.upstream_metrics[self._name]
         if metrics.duration is not None:
             metrics.duration.observe(time.perf_counter() - self._began)
-        heard_all = pump is None or pump.done()
-        added = listener.end() if listener is not None and heard_all else []
+        added = listener.end() if listener is not None and self._heard_all else []
         try:
             return await self._send_response(connection, head, added)
         except UpstreamError:
-            transport = self._call.request.transport
-            if transport is not None:
-                transport.abort()  # a clean end would pass for a whole response
+            self._break_off()
             return Answered(head.status, keep_alive=False)
+
+    def _break_off(self) -> None:
+        """Reset the client's connection: an end in good order could pass for the end of the response."""
+        transport = self._call.request.transport
+        if transport is not None:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.abort()
 
     async def _send_response(
         self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]
@@ -251,6 +264,11 @@ class Exchange:
 
 def _framed(data: bytes, *, chunked: bool) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
+
+
+def _authority(upstream: Upstream) -> bytes:
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    return f"{host}:{upstream.port}".encode("ascii", "replace")
 
 
 def _is_stale(connection: Connection, error: UpstreamError) -> bool:

@@ -1,16 +1,20 @@
 """What would happen to a request, and why, step by step: the handler's own way, without a server.
 
-It asks the same functions in the same order as the handler does, so the answer is the gateway's.
+It reads the head with the server's parser and asks the same functions in the same order as the handler does, so
+the answer is the gateway's.
 """
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 
-from gateway.proxy.handler import no_route
-from gateway.proxy.headers import HeadError, check_head, origin_form, request_id, values
+from gateway.proxy.handler import head_problem, no_route
+from gateway.proxy.headers import Fields, HeadError, check_head, origin_form, request_id, values
 from gateway.proxy.judging import stage_fields
 from gateway.proxy.problem import refusal
 from gateway.rollout.decision import Decision
@@ -18,6 +22,8 @@ from gateway.rollout.endpoints import Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
+
+_MAX_FIELDS = 256  # as the server has it
 
 
 @dataclass(slots=True)
@@ -45,28 +51,24 @@ class Explanation:
         return self.status is not None
 
 
-def explain(rules: Rules, method: str, target: str, fields: Sequence[tuple[bytes, bytes]], body: bytes) -> Explanation:
+def explain(rules: Rules, method: str, target: str, fields: Fields, body: bytes) -> Explanation:
     """Return what the gateway would do with this request under `rules`.
 
-    A Host field and a Content-Length are added where they are missing, as any client would.
+    A Host field is added where it is missing, and a Content-Length where nothing frames the body, as any client
+    would; one that is not the body's is put right. Of a body sent chunked, `body` is what the chunks hold.
     """
     told = Explanation()
-    sent: list[tuple[bytes, bytes]] = list(fields)
-    if not values(sent, b"host"):
-        sent.insert(0, (b"Host", b"gateway.example"))
-    if body and not values(sent, b"content-length"):
-        sent.append((b"Content-Length", str(len(body)).encode("ascii")))
-    plain, _ = origin_form(target)
-    path, _, query = plain.partition("?")
     try:
-        check_head(method, plain, (1, 1), sent, rules.limits.max_head_bytes)
+        message = _parse(method, target, _completed(fields, body), rules.limits.max_head_bytes)
+        sent = message.raw_headers
+        plain, _ = origin_form(message.path)
+        path, _, query = plain.partition("?")
+        check_head(message.method, plain, (1, 1), sent, rules.limits.max_head_bytes)
         upstream = rules.upstream_for(path)
         if upstream is None:
             raise no_route()
     except HeadError as error:
-        told.outcome, told.status = "refused", error.status
-        told.say("head", f"refused with {error.status} in every mode: {error.detail}")
-        return told
+        return _refused(told, "head", error, fields)
     told.say("route", f"to upstream {upstream.name!r} ({upstream.host}:{upstream.port})")
     match = rules.endpoints.match(path)
     if match is None:
@@ -77,15 +79,72 @@ def explain(rules: Rules, method: str, target: str, fields: Sequence[tuple[bytes
         told.say("mode", "off: passes through uninspected")
         return told
     identity, own = request_id(sent)
-    head = Head(method, path, query, sent, identity, has_body=bool(body), content_length=len(body) or None)
+    length = None if message.chunked else len(body)
+    head = Head(method, path, query, sent, identity, has_body=bool(body), content_length=length)
     inspection = Inspection(head, match, rules.policy)
-    inspection.feed(body)
+    holds = inspection.may_refuse and inspection.wants_body
+    inspection.feed(body[:1])  # only then is it certain of a chunked body that there is one
+    if holds and not inspection.ended and len(body) > rules.limits.held_bytes:
+        return _refused(told, "body", HeadError(503, "no_room", "no room to hold another body right now"), fields)
+    inspection.feed(body[1:])
     _tell_decision(told, rules, match, inspection.finish(), identity, own=own, path=path)
     return told
 
 
+def _completed(fields: Fields, body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the fields with those that a client adds itself."""
+    sent = list(fields)
+    if not values(sent, b"host"):
+        sent.insert(0, (b"Host", b"gateway.example"))
+    lengths = values(sent, b"content-length")
+    if values(sent, b"transfer-encoding") or len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+        return sent
+    own = [(b"Content-Length", b"%d" % len(body))] if body or lengths else []
+    return [(name, value) for name, value in sent if name.lower() != b"content-length"] + own
+
+
+def _parse(method: str, target: str, fields: Fields, limit: int) -> RawRequestMessage:
+    """Return the head as aiohttp's parser, which the server reads with, understands it. Raises HeadError."""
+    loop = asyncio.new_event_loop()
+    try:
+        parser = HttpRequestParser(
+            BaseProtocol(loop),
+            loop,
+            2**16,
+            max_line_size=limit,
+            max_field_size=limit - 1,
+            max_headers=_MAX_FIELDS,
+            auto_decompress=False,
+        )
+        first = f"{method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        messages, _, _ = parser.feed_data(first + lines + b"\r\n")
+        return messages[0][0]
+    except LineTooLong as error:
+        if error.args[1] == limit:
+            raise HeadError(414, "uri_too_long", f"the request target is longer than {limit} bytes") from error
+        raise HeadError(431, "head_too_large", f"a header field is longer than {limit} bytes") from error
+    except HttpProcessingError as error:
+        if error.message.startswith("Too many headers"):
+            detail = f"the request has more than {_MAX_FIELDS} header fields"
+            raise HeadError(431, "head_too_large", detail) from error
+        if error.message.startswith(("Request has invalid `Transfer-Encoding`", "Invalid `Transfer-Encoding`")):
+            detail = "only the transfer coding 'chunked' is understood"
+            raise HeadError(501, "transfer_encoding", detail) from error
+        raise HeadError(400, "malformed", "the request is not HTTP/1.1 as RFC 9112 has it") from error
+    finally:
+        loop.close()
+
+
+def _refused(told: Explanation, topic: str, error: HeadError, fields: Fields) -> Explanation:
+    told.outcome, told.status = "refused", error.status
+    told.problem = orjson.loads(head_problem(error, request_id(fields)[0]).body)
+    told.say(topic, f"refused with {error.status}, whatever the stages: {error.detail}")
+    return told
+
+
 def _endpoint_text(match: Match) -> str:
-    given = ", ".join(f"{name}={value}" for name, value in match.parameters.items())
+    given = ", ".join(f"{name}={value!r}" for name, value in match.parameters.items())
     text = match.endpoint.pattern + (f" with {given}" if given else "")
     return text + ("; not every server would read the path so" if match.ambiguous else "")
 

@@ -2,11 +2,12 @@
 
 import logging
 import time
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.proxy.body import Budget, Held, Incoming, NoRoomError
+from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, Pace, TooSlowError
 from gateway.proxy.exchange import Answered, Call, Exchange
 from gateway.proxy.headers import HeadError, check_head, origin_form, request_id, values
 from gateway.proxy.judging import Judging, stage_fields
@@ -19,8 +20,13 @@ from gateway.rollout.policy import Mode
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger("gateway.proxy")
-_RETRY_AFTER = (b"Retry-After", b"1")
-_ALLOW = (b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+_NOT_WORTH_WAITING_FOR = 1024 * 1024
+_FIELDS_BY_STATUS = MappingProxyType(
+    {
+        405: ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),),
+        503: ((b"Retry-After", b"1"),),
+    }
+)
 
 
 class Handler:
@@ -39,18 +45,18 @@ class Handler:
 
     async def __call__(self, request: web.BaseRequest) -> Answered:
         """Carry one request to its end."""
-        self.in_flight += 1
         call = self._call(request)
+        self.in_flight += 1
         try:
             return await self._carry(call)
         except HeadError as error:
-            headers = (_ALLOW,) if error.status == 405 else ()
-            return await self._answer(
-                call, problem(error.status, error.reason, error.detail, call.request_id, *headers)
-            )
+            return await self._answer(call, head_problem(error, call.request_id))
         except NoRoomError:
-            detail = "no room to hold another body right now"
-            return await self._answer(call, problem(503, "no_room", detail, call.request_id, _RETRY_AFTER))
+            full = HeadError(503, "no_room", "no room to hold another body right now")
+            return await self._answer(call, head_problem(full, call.request_id))
+        except TooSlowError:
+            detail = "the body came too slowly"
+            return await self._answer(call, problem(408, "request_timeout", detail, call.request_id))
         except RequestPayloadError:
             detail = "the body is not framed as its head says"
             return await self._answer(call, problem(400, "malformed", detail, call.request_id))
@@ -69,13 +75,15 @@ class Handler:
         fields = request.raw_headers
         identity, own = request_id(fields)
         length = values(fields, b"content-length")
+        limits = service.rules.limits
         incoming = Incoming(
             request,
+            Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
             expects_continue=bool(values(fields, b"expect")) and request.version >= (1, 1),
             length=int(length[0]) if length and length[0].isdigit() else None,
             chunked=bool(values(fields, b"transfer-encoding")),
         )
-        target, host = origin_form(request.message.path)
+        target, host = origin_form(request.raw_path)
         path = target.partition("?")[0]
         return Call(
             request=request,
@@ -110,12 +118,8 @@ class Handler:
         exchange = Exchange(call, inspected=True)
         held = Held(self._budget, call.service.rules.limits.held_bytes)
         try:
-            if judging.wants_body and not judging.ended:
-                held.expect(call.incoming.length)
-                while not judging.ended and (chunk := await call.incoming.read()):
-                    held.append(chunk)
-                    judging.feed(chunk)
-            decision = judging.conclude()
+            whole = not judging.wants_body or await _read_and_judge(call.incoming, judging, held)
+            decision = judging.conclude(whole=whole)
             if decision is not None and decision.refused:
                 vocabulary = call.service.rules.policy.vocabulary
                 path = call.target.partition("?")[0]
@@ -125,6 +129,26 @@ class Handler:
             held.release()
 
 
+async def _read_and_judge(incoming: Incoming, judging: Judging, held: Held) -> bool:
+    """Hold and judge a body as it comes; returns whether to its end.
+
+    It is not read on when that changes nothing, nor when the refusal is certain and either the report is full or
+    much is still to come. Raises NoRoomError.
+    """
+    if not judging.ended:
+        held.expect(incoming.length)
+    while not judging.ended:
+        if judging.certain and (judging.enough or incoming.left > _NOT_WORTH_WAITING_FOR):
+            return False
+        chunk = await incoming.read()
+        if not chunk:
+            break
+        await judging.feed(chunk)
+        if not judging.ended:
+            held.append(chunk)
+    return True
+
+
 def no_route() -> HeadError:
     """Return the error for a path that no upstream takes."""
     return HeadError(404, "no_route", "no route takes this path")
@@ -132,8 +156,7 @@ def no_route() -> HeadError:
 
 def head_problem(error: HeadError, identity: str) -> Answer:
     """Return the answer to a head that is refused."""
-    headers = (_ALLOW,) if error.status == 405 else ()
-    return problem(error.status, error.reason, error.detail, identity, *headers)
+    return problem(error.status, error.reason, error.detail, identity, *_FIELDS_BY_STATUS.get(error.status, ()))
 
 
 def _judging(call: Call, match: Match) -> Judging:
@@ -158,8 +181,8 @@ class _Tee:
     def __init__(self, judging: Judging) -> None:
         self._judging = judging
 
-    def hear(self, chunk: bytes) -> None:
-        self._judging.feed(chunk)
+    async def hear(self, chunk: bytes) -> None:
+        await self._judging.feed(chunk)
 
     def end(self) -> list[tuple[bytes, bytes]]:
         return stage_fields(self._judging.conclude())
@@ -168,5 +191,5 @@ class _Tee:
 class _Told(_Tee):
     """Knows the decision already; what is left of the body changes nothing."""
 
-    def hear(self, chunk: bytes) -> None:
+    async def hear(self, chunk: bytes) -> None:
         pass

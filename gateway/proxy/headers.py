@@ -85,13 +85,18 @@ def _connection_options(fields: Fields) -> set[bytes]:
 
 
 def origin_form(target: str) -> tuple[str, bytes | None]:
-    """Return the target as a path, and the authority when it came in absolute form (RFC 9112, section 3.2.2)."""
+    """Return the target as a path, and the authority when it came in absolute form (RFC 9112, section 3.2.2).
+
+    One that names no valid host stays as it is, and is then no path.
+    """
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in {"http", "https"}:
         return target, None
     end = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
-    authority, path = rest[:end], rest[end:]
-    return path if path.startswith("/") else "/" + path, authority.encode("ascii", "replace")
+    authority, path = rest[:end].encode("ascii", "replace"), rest[end:]
+    if not authority or not _AUTHORITY.fullmatch(authority):
+        return target, None
+    return path if path.startswith("/") else "/" + path, authority
 
 
 def request_id(fields: Fields) -> tuple[str, bool]:
@@ -112,11 +117,13 @@ def request_head(
     host: bytes | None,
     inspected: bool,
     chunked: bool,
+    upstream: bytes,
 ) -> bytes:
     """Return the head that goes upstream.
 
     `client` is the peer's address, `new_id` a request id to set in place of the client's, `host` the authority
-    of an absolute target that replaces the Host field (RFC 9112, section 3.2.2).
+    of an absolute target that replaces the Host field (RFC 9112, section 3.2.2), `upstream` the authority that
+    stands in where an HTTP/1.0 client named none, since HTTP/1.1 needs one.
     """
     drop = _DROPPED_FROM_REQUEST | _connection_options(fields)
     if new_id is not None:
@@ -131,6 +138,8 @@ def request_head(
         kept.append((b"X-Forwarded-Proto", b"http"))
     if b"x-forwarded-host" not in present:
         kept.extend((b"X-Forwarded-Host", value) for value in values(kept, b"host"))
+    if b"host" not in present:
+        kept.insert(0, (b"Host", upstream))
     if new_id is not None:
         kept.append((b"X-Request-Id", new_id.encode("ascii")))
     _append_to_list(kept, b"X-Forwarded-For", client.encode("ascii", "replace"))
@@ -154,7 +163,8 @@ def response_head(
     status: int, reason: bytes, fields: Fields, *, added: Iterable[tuple[bytes, bytes]], inspected: bool
 ) -> bytes:
     """Return the head that goes to the client: the upstream's, less what is not for the client, plus `added`."""
-    drop = _DROPPED_FROM_RESPONSE | _connection_options(fields)
+    named = {name for name in _connection_options(fields) if not _NOT_FOR_CONNECTION.fullmatch(name)}
+    drop = _DROPPED_FROM_RESPONSE | named
     if inspected:
         drop |= STAGE_FIELDS
     kept = [(name, value) for name, value in fields if name.lower() not in drop]

@@ -1,5 +1,6 @@
 """The inspection of a request on its way: timed, counted once, and told to the log."""
 
+import asyncio
 import logging
 import time
 
@@ -9,6 +10,7 @@ from gateway.rollout.inspection import Inspection
 from gateway.telemetry.logs import cut
 
 _log = logging.getLogger("gateway.validation")
+_TURN_SECONDS = 0.001
 _LOGGED = frozenset({Result.REJECT, Result.WOULD_REJECT})
 
 
@@ -40,19 +42,37 @@ class Judging:
         """Whether the body has to be fed."""
         return self._inspection.wants_body
 
-    def feed(self, chunk: bytes) -> None:
-        """Judge the next bytes of the body."""
+    @property
+    def certain(self) -> bool:
+        """Whether the request will be refused, whatever is still to come of its body."""
+        return self._inspection.certain
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many different findings are known as a report lists."""
+        return self._inspection.enough
+
+    async def feed(self, chunk: bytes) -> None:
+        """Judge the next bytes of the body; others have their turn before long."""
         begin = time.perf_counter()
-        self._inspection.feed(chunk)
+        for _ in self._inspection.steps(chunk):
+            now = time.perf_counter()
+            if now - begin > _TURN_SECONDS:
+                self._seconds += now - begin
+                await asyncio.sleep(0)
+                begin = time.perf_counter()
         self._seconds += time.perf_counter() - begin
 
-    def conclude(self) -> Decision | None:
-        """Return the decision on what was fed; the first call counts and logs it."""
+    def conclude(self, *, whole: bool = True) -> Decision | None:
+        """Return the decision on what was fed; the first call counts and logs it.
+
+        `whole` false says that the body was not seen to its end.
+        """
         if self._concluded:
             return self._decision
         self._concluded = True
         begin = time.perf_counter()
-        decision = self._decision = self._inspection.finish()
+        decision = self._decision = self._inspection.finish(whole=whole)
         self._seconds += time.perf_counter() - begin
         if self._inspection.fault is not None:
             _log.error(

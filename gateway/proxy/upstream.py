@@ -105,9 +105,12 @@ class Connection(asyncio.Protocol):
         """Send body bytes.
 
         Once the connection is gone they go nowhere, and `head` or `read` tell; nor do they once the response is
-        complete, since an upstream that has said all it will need not read on.
+        complete, since an upstream that has said all it will need not read on. It still waits for them, so such
+        a connection must not carry another request: it would be taken for the rest of this one.
         """
-        if self._transport is not None and not self._complete and not self._transport.is_closing():
+        if self._complete:
+            self._reusable = False
+        elif self._transport is not None and not self._transport.is_closing():
             self._last_activity = self._loop.time()
             self._transport.write(data)
 

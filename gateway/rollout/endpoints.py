@@ -16,7 +16,7 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from gateway.rollout.policy import READ_METHODS, Mode, Operation, stricter
-from gateway.stages.locators import Plan
+from gateway.stages.windows import Judge
 
 # Only paths with one of these can mean something else after normalising.
 _SUSPICIOUS = re.compile(r"[%;#\\]|//|/\.|\.$")
@@ -35,11 +35,15 @@ class FundSource:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint, compiled. `mode` is the file's; `percent` its own enforcement percentage or the global."""
+    """One endpoint, compiled.
+
+    `mode` is the file's, `judge` knows where its stages stand, `percent` is its own enforcement percentage or the
+    global one.
+    """
 
     pattern: str
     mode: Mode
-    plan: Plan
+    judge: Judge
     operation: Operation | None = None
     fund: FundSource = FundSource()
     percent: float = 100.0

@@ -6,24 +6,25 @@ a single stage does not.
 
     inspection = Inspection(head, match, policy, override)
     for chunk in body:
-        inspection.feed(chunk)
-    decision = inspection.finish()     # None: there was nothing to inspect
+        for _ in inspection.steps(chunk):   # bounded stretches of work; others may have their turn between them
+            ...
+    decision = inspection.finish()          # None: there was nothing to inspect
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.rollout.cohort import bucket_of, is_inside
+from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
 from gateway.rollout.decision import Decision, Standing, decide
 from gateway.rollout.endpoints import Match
 from gateway.rollout.media import coding_of, objection_to_media
 from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, demotion, less_strict
-from gateway.stages.document import judge_document
 from gateway.stages.encoding import Decoder, EncodingError, decoder
-from gateway.stages.locators import Shape, pointer_to
+from gateway.stages.locators import Node, Shape, pointer_to
 from gateway.stages.query import judge_query, parameters
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
+from gateway.stages.windows import BodyJudge
 
 METHOD_OVERRIDE_HEADERS = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 
@@ -59,6 +60,7 @@ class Inspection:
         "_decoder",
         "_findings",
         "_head",
+        "_judge",
         "_match",
         "_policy",
         "_reason",
@@ -79,7 +81,8 @@ class Inspection:
         self._required = head.method in REQUIRING_METHODS
         self._findings = Findings()
         self._received = 0
-        self._body: list[bytes] = []
+        self._judge = match.endpoint.judge
+        self._body: BodyJudge | None = None
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
         try:
@@ -90,7 +93,7 @@ class Inspection:
     @property
     def wants_body(self) -> bool:
         """Whether the body has to be fed for the decision to be right."""
-        return self._match.endpoint.plan.root is not None and self._head.has_body
+        return self._judge.plan.root is not None and self._head.has_body
 
     @property
     def ended(self) -> bool:
@@ -104,23 +107,45 @@ class Inspection:
             return False
         return not self._surely_outside()
 
+    @property
+    def certain(self) -> bool:
+        """Whether the request will be refused, whatever is still to come of its body."""
+        body = self._body
+        wrong = self.ended or self._findings.count > 0 or (body is not None and body.certain)
+        return (
+            wrong and self.may_refuse and (self._key_is_known or round(self._match.endpoint.percent * 100) >= BUCKETS)
+        )
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many different findings are known as a report lists."""
+        return self._body is not None and self._body.enough
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, as they came."""
-        if not chunk or self._reason is not None or self._match.endpoint.plan.root is None:
+        for _ in self.steps(chunk):
+            pass
+
+    def steps(self, chunk: bytes) -> Iterator[None]:
+        """Take the next bytes as `feed` does, but yield between bounded stretches of work."""
+        if not chunk or self._reason is not None or self._judge.plan.root is None:
             return
         try:
-            self._take(chunk)
+            yield from self._take(chunk, self._judge.plan.root)
         except EncodingError as error:
             self._end(error.reason)
         except Exception as error:
             self._fail(error)
 
-    def finish(self) -> Decision | None:
-        """Return the decision on what was fed, None when there was nothing to inspect."""
-        verdict = self._verdict()
+    def finish(self, *, whole: bool = True) -> Decision | None:
+        """Return the decision on what was fed, None when there was nothing to inspect.
+
+        `whole` false says that the body was not seen to its end: what was found is a lower bound then.
+        """
+        verdict = self._verdict(whole=whole)
         if verdict is None:
             return None
-        fund = verdict.fund or self._fund_in_head()
+        fund = self._fund_so_far()
         standing = self._standing(fund)
         result = decide(verdict, standing, self._policy, self._head.method, method_override=self.method_override)
         return Decision(self._match.endpoint.pattern, standing, verdict, result, fund)
@@ -130,8 +155,8 @@ class Inspection:
             return Reason.AMBIGUOUS_PATH
         if self.method_override:
             return Reason.METHOD_OVERRIDE
-        endpoint = self._match.endpoint
-        judge_query(self._head.query, endpoint.plan, self._policy.vocabulary, self._findings, required=self._required)
+        judge = self._judge
+        judge_query(self._head.query, judge.plan, judge.vocabulary, self._findings, required=self._required)
         length = self._head.content_length
         if self.wants_body and length:
             return self._objection_to_body(length)
@@ -146,7 +171,7 @@ class Inspection:
             return Reason.ENCODING
         return Reason.TOO_LARGE if length > self._policy.max_body_bytes else None
 
-    def _take(self, chunk: bytes) -> None:
+    def _take(self, chunk: bytes, root: Node) -> Iterator[None]:
         if self._decoder is None:
             # Only now is it certain that a chunked body is not empty.
             objection = self._objection_to_body(len(chunk))
@@ -155,53 +180,53 @@ class Inspection:
                 self._end(objection or Reason.ENCODING)
                 return
             self._decoder = decoder(coding, self._policy.max_body_bytes)
+            self._body = BodyJudge(self._judge, root, self._findings, required=self._required)
         self._received += len(chunk)
         if self._received > self._policy.max_body_bytes:
             self._end(Reason.TOO_LARGE)
             return
-        self._body.extend(self._decoder.feed(chunk))
+        for piece in self._decoder.feed(chunk):
+            if self._body is not None:
+                yield from self._body.feed(piece)
+            yield
 
     def _end(self, reason: Reason) -> None:
         self._reason = reason
-        self._body.clear()
+        self._body = None
 
     def _fail(self, error: Exception) -> None:
         self.fault = error
         self._end(Reason.INTERNAL_ERROR)
 
-    def _verdict(self) -> Verdict | None:
-        if self._reason is None and self._decoder is not None:
-            self._judge_body(self._decoder)
-        elif self._reason is None:
+    def _verdict(self, *, whole: bool) -> Verdict | None:
+        if self._reason is None and self._decoder is not None and self._body is not None:
+            self._close_body(self._decoder, self._body, whole=whole)
+        elif self._reason is None and whole:
             self._report_absent_body()
         findings = self._findings
         if self._reason is not None:
             return whole_request(self._reason, values=findings.values, fund=findings.fund)
         if self._decoder is None and findings.values == 0:
             return None
-        return findings.verdict()
+        return findings.verdict(lower_bound=not whole)
 
-    def _judge_body(self, opened: Decoder) -> None:
+    def _close_body(self, opened: Decoder, body: BodyJudge, *, whole: bool) -> None:
         try:
-            opened.finish()
-            reason = judge_document(
-                b"".join(self._body),
-                self._match.endpoint.plan,
-                self._policy.vocabulary,
-                self._findings,
-                required=self._required,
-            )
+            if whole:
+                opened.finish()
+                self._reason = body.finish()
+            else:
+                self._reason = body.give_up()
         except EncodingError as error:
             self._end(error.reason)
         except Exception as error:
             self._fail(error)
-        else:
-            self._reason = reason
+        self._body = None
 
     def _report_absent_body(self) -> None:
         if not self._required:
             return
-        for number, location in enumerate(self._match.endpoint.plan.locations):
+        for number, location in enumerate(self._judge.plan.locations):
             if location.required and location.shape is not Shape.QUERY:
                 self._findings.values += 1
                 place = pointer_to(location.path)
@@ -223,13 +248,18 @@ class Inspection:
             return Standing(self.mode, Mode.ENFORCE, None, key, bucket_of(key))
         return Standing(self.mode, Mode.WARN, Demotion.OUTSIDE_PERCENTAGE, key, bucket_of(key))
 
+    @property
+    def _key_is_known(self) -> bool:
+        """Whether the key of the percentage is known before the body."""
+        in_body = self._policy.enforcement_key == "fundId" and self._match.endpoint.fund.body is not None
+        return not in_body or not self.wants_body or self.ended
+
     def _surely_outside(self) -> bool:
         """Whether the head alone shows that the request is outside the percentage."""
         percent = self._match.endpoint.percent
-        in_body = self._policy.enforcement_key == "fundId" and self._match.endpoint.fund.body is not None
-        if in_body and self.wants_body and not self.ended:
+        if not self._key_is_known:
             return round(percent * 100) == 0
-        return not is_inside(self._key(self._fund_in_head()), percent)
+        return not is_inside(self._key(self._fund_so_far()), percent)
 
     def _key(self, fund: str | None) -> str:
         key = self._policy.enforcement_key
@@ -239,6 +269,9 @@ class Inspection:
         elif key.startswith("header:"):
             value = self._head.header(key.removeprefix("header:").lower().encode())
         return value or self._head.request_id
+
+    def _fund_so_far(self) -> str | None:
+        return self._findings.fund or self._fund_in_head()
 
     def _fund_in_head(self) -> str | None:
         source = self._match.endpoint.fund

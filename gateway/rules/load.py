@@ -5,7 +5,8 @@ A request takes one snapshot of `Rules` and holds it to its end; a reload makes 
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,14 +16,16 @@ from urllib.parse import urlsplit
 import orjson
 import xxhash
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from gateway.errors import ConfigurationError
 from gateway.rollout.endpoints import Endpoint, EndpointTable, FundSource
 from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.rules import model
-from gateway.rules.problems import contradictions, path_of, type_problems
+from gateway.rules.problems import contradictions, path_of, shown, type_problems
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.vocabulary import Vocabulary
+from gateway.stages.windows import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +71,37 @@ def load(path: Path, *, dry_run: bool | None = None) -> Rules:
     `dry_run`, when given, wins over the file's `dryRun`. Raises ConfigurationError with every fault.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(
             str(path), ["no such file; name another with --config or STAGE_GATEWAY_CONFIG"]
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), [f"cannot be read: {error}"]) from error
+    except OSError as error:
+        raise ConfigurationError(str(path), [f"cannot be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [f"is not UTF-8: {error.reason} at byte {error.start}"]) from error
     return parse(text, source=str(path), dry_run=dry_run)
 
 
 def parse(text: str, *, source: str = "configuration", dry_run: bool | None = None) -> Rules:
     """Check and compile the text of a configuration file; see `load`."""
     raw = _read_object(text, source)
-    problems: list[str] = []
+    problems = list(_repetitions(raw))
     file = None
     try:
         file = model.File.model_validate_json(text)
     except ValidationError as error:
         problems.extend(type_problems(error))
     problems.extend(contradictions(raw))
+    tls: dict[str, ssl.SSLContext] = {}
+    for name, upstream in file.upstreams.items() if file is not None else ():
+        try:
+            tls |= _tls(name, upstream)
+        except ValueError as error:
+            problems.append(str(error))
     if file is None or problems:
         raise ConfigurationError(source, problems)
-    return _compile(file, source, dry_run)
+    return _compile(file, source, dry_run, tls)
 
 
 def warnings(rules: Rules, *, dry_run: bool | None = None) -> Iterator[str]:
@@ -102,42 +113,51 @@ def warnings(rules: Rules, *, dry_run: bool | None = None) -> Iterator[str]:
             yield f"{place}: enforce has no effect on an endpoint that reads while enforceWriteOnly is true"
         elif enforced and endpoint.percent == 0:
             yield f"{place}: enforce has no effect at an enforcement percentage of 0"
-        if not enforced and rules.document["endpoints"][endpoint.pattern]["enforcementPercent"] is not None:
+        if not enforced and "enforcementPercent" in rules.document["endpoints"][endpoint.pattern]:
             place = path_of(["endpoints", endpoint.pattern, "enforcementPercent"])
             yield f"{place}: has no effect on an endpoint that is not at enforce"
+    for name, upstream in rules.document["upstreams"].items():
+        if "caFile" in upstream and rules.upstreams[name].tls is None:
+            yield f"{path_of(['upstreams', name, 'caFile'])}: has no effect on an http address"
     if rules.limits.held_bytes < rules.limits.max_body_bytes:
         yield "$.limits.heldBytes: is below maxBodyBytes, so bodies between the two are answered 503 when held"
     if dry_run is not None and dry_run is not rules.document["dryRun"]:
         yield f"$.dryRun: {json.dumps(rules.document['dryRun'])} has no effect, DRY_RUN={str(dry_run).lower()} wins"
 
 
-def _read_object(text: str, source: str) -> dict[str, Any]:
-    twice: list[str] = []
+class _Object(dict[str, Any]):
+    """An object of the file; `repeated` are its names that stand more than once."""
 
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice.extend(name for name in made if names.count(name) > 1)
-        return made
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
 
+
+def _read_object(text: str, source: str) -> _Object:
     try:
-        raw = json.loads(text, object_pairs_hook=members)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        what = "is empty, expected a JSON object" if not text.strip() else f"is no JSON: {error.msg} at {where}"
+        from_json(text)  # the reader of the model, which bounds the depth; json takes what it takes
+        raw = json.loads(text, object_pairs_hook=_Object)
+    except ValueError as error:
+        what = f"is no JSON that can be read: {error}" if text.strip() else "is empty, expected a JSON object"
         raise ConfigurationError(source, [what]) from None
-    except RecursionError:
-        raise ConfigurationError(source, ["is no JSON that can be read: nested too deep"]) from None
-    if twice:
-        raise ConfigurationError(source, [f"member {name!r} stands twice in one object" for name in twice])
-    if not isinstance(raw, dict):
-        raise ConfigurationError(source, [f"$: got a JSON {type(raw).__name__}, expected an object"])
+    if not isinstance(raw, _Object):
+        raise ConfigurationError(source, [f"$: got {shown(raw)}, expected an object"])
     return raw
 
 
-def _compile(file: model.File, source: str, dry_run: bool | None) -> Rules:
-    document = file.model_dump(mode="json", by_alias=True, exclude={"schema_"})
+def _repetitions(value: Any, steps: Sequence[str | int] = ()) -> Iterator[str]:
+    if isinstance(value, _Object):
+        for name in value.repeated:
+            got = shown(value[name])
+            yield f"{path_of([*steps, name])}: stands more than once, the last time as {got}, expected one"
+    items = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    for step, below in items:
+        yield from _repetitions(below, [*steps, step])
+
+
+def _compile(file: model.File, source: str, dry_run: bool | None, tls: Mapping[str, ssl.SSLContext]) -> Rules:
+    # What is absent stays absent, so that a printed document is a file that loads.
+    document = file.model_dump(mode="json", by_alias=True, exclude={"schema_"}, exclude_none=True)
     document["routes"] = [route.model_dump(by_alias=True) for route in _routes(file)]
     vocabulary = Vocabulary(
         file.vocabulary.canonical, file.vocabulary.aliases, accept_aliases=file.vocabulary.accept_aliases
@@ -153,8 +173,12 @@ def _compile(file: model.File, source: str, dry_run: bool | None) -> Rules:
             enforcement_key=file.enforcement_key,
             max_body_bytes=file.limits.max_body_bytes,
         ),
-        endpoints=EndpointTable(_endpoint(file, pattern, given) for pattern, given in file.endpoints.items()),
-        upstreams=MappingProxyType({name: _upstream(name, given, source) for name, given in file.upstreams.items()}),
+        endpoints=EndpointTable(
+            _endpoint(file, pattern, given, vocabulary) for pattern, given in file.endpoints.items()
+        ),
+        upstreams=MappingProxyType(
+            {name: _upstream(name, given, tls.get(name)) for name, given in file.upstreams.items()}
+        ),
         routes=tuple(sorted(((r.prefix.lower(), r.upstream) for r in _routes(file)), key=lambda route: -len(route[0]))),
         limits=file.limits,
         max_funds=file.metrics.max_funds,
@@ -169,14 +193,14 @@ def _routes(file: model.File) -> tuple[model.Route, ...]:
     return tuple(model.Route(**route) for route in model.DEFAULT_ROUTES)
 
 
-def _endpoint(file: model.File, pattern: str, given: model.Endpoint) -> Endpoint:
+def _endpoint(file: model.File, pattern: str, given: model.Endpoint, vocabulary: Vocabulary) -> Endpoint:
     fund = given.fund_id or model.FundId.model_construct()
     body = parse_pointer(fund.body) if fund.body is not None else None
     percent = given.enforcement_percent
     return Endpoint(
         pattern=pattern,
         mode=file.endpoint_mode.get(pattern, file.default_mode),
-        plan=Plan.of(map(_location, given.stages), fund=body, tolerance=given.weight_tolerance),
+        judge=Judge(Plan.of(map(_location, given.stages), fund=body, tolerance=given.weight_tolerance), vocabulary),
         operation=given.operation,
         fund=FundSource(path=fund.path, query=fund.query, body=body),
         percent=file.enforcement_percent if percent is None else percent,
@@ -197,14 +221,19 @@ def _location(given: model.AnyLocation) -> Location:
             return Location(Shape.QUERY, name=given.query, required=given.required)
 
 
-def _upstream(name: str, given: model.Upstream, source: str) -> Upstream:
+def _tls(name: str, given: model.Upstream) -> dict[str, ssl.SSLContext]:
+    """Return the TLS context of an https upstream by its name, nothing for http. Raises ValueError."""
+    if urlsplit(given.url).scheme != "https":
+        return {}
+    try:
+        return {name: ssl.create_default_context(cafile=given.ca_file)}
+    except OSError as error:  # ssl.SSLError is one
+        place = path_of(["upstreams", name, "caFile"])
+        cause = error.strerror or error
+        problem = f"{place}: got {shown(given.ca_file)}, expected a PEM file of certificates: {cause}"
+        raise ValueError(problem) from error
+
+
+def _upstream(name: str, given: model.Upstream, tls: ssl.SSLContext | None) -> Upstream:
     parts = urlsplit(given.url)
-    tls = None
-    if parts.scheme == "https":
-        try:
-            tls = ssl.create_default_context(cafile=given.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            place = path_of(["upstreams", name, "caFile"])
-            problem = f"{place}: got {given.ca_file!r}, expected a PEM file of certificates: {error}"
-            raise ConfigurationError(source, [problem]) from error
     return Upstream(name, parts.hostname or "", parts.port or (443 if tls else 80), tls)

@@ -3,6 +3,7 @@
 The descriptions here are the ones of the published schema (`config/gateway.schema.json`).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -23,14 +24,22 @@ class Member(BaseModel):
     )
 
 
+LARGEST = 2**53 - 1  # the largest integer that every reader of JSON takes exactly (RFC 8259, section 6)
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Bytes = Annotated[int, Field(gt=0, le=LARGEST)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-def _pointer(text: str) -> str:
-    parse_pointer(text)
+def _pointer(text: str, *, plain: bool = False) -> str:
+    try:
+        steps = parse_pointer(text)
+    except ValueError as error:
+        raise ValueError(f"a JSON Pointer such as /stageAllocation: {error}") from None
+    if plain and EVERY in steps:
+        raise ValueError("a pointer to one value, without '*'")
     return text
 
 
@@ -106,13 +115,11 @@ class FundId(Member):
     @field_validator("body")
     @classmethod
     def _is_plain_pointer(cls, text: str | None) -> str | None:
-        if text is not None and EVERY in parse_pointer(text):
-            raise ValueError("a pointer to one value, without '*'")
-        return text
+        return None if text is None else _pointer(text, plain=True)
 
     @model_validator(mode="after")
     def _is_one(self) -> "FundId":
-        if len(self.model_fields_set) != 1:
+        if sum(place is not None for place in (self.path, self.query, self.body)) != 1:
             raise ValueError("exactly one of 'path', 'query' and 'body'")
         return self
 
@@ -132,6 +139,9 @@ class Endpoint(Member):
     auto_demote: bool = Field(default=False, description="Whether a firing alert may set this endpoint to warn.")
 
 
+_BLANK = re.compile(r"[\x00-\x20\x7f]")  # urlsplit drops some of these without a word
+
+
 class Upstream(Member):
     """One API behind the gateway."""
 
@@ -147,7 +157,7 @@ class Upstream(Member):
         except ValueError:
             port_is_good = False
         origin = "an http or https address such as http://127.0.0.1:3001, without path, query or user"
-        if not port_is_good or parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not port_is_good or _BLANK.search(text) or parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(origin)
         if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError(origin)
@@ -177,10 +187,10 @@ class Limits(Member):
 
     max_body_bytes: Bytes = Field(default=104_857_600, description="Of one inspected body, as sent and inflated.")
     held_bytes: Bytes = Field(default=268_435_456, description="Of all bodies held at once.")
-    max_connections: Annotated[int, Field(gt=0)] = 10_000
-    max_head_bytes: Annotated[int, Field(ge=1024)] = 16_384
+    max_connections: Annotated[int, Field(gt=0, le=LARGEST)] = 10_000
+    max_head_bytes: Annotated[int, Field(ge=1024, le=LARGEST)] = 16_384
     header_timeout_seconds: Seconds = 10
-    min_body_bytes_per_second: Annotated[int, Field(ge=0)] = 1024
+    min_body_bytes_per_second: Count = 1024
     connect_timeout_seconds: Seconds = 2
     upstream_timeout_seconds: Seconds = 60
     drain_seconds: Annotated[float, Field(ge=0)] = 30
@@ -189,7 +199,7 @@ class Limits(Member):
 class Metrics(Member):
     """Bounds of the metrics."""
 
-    max_funds: Annotated[int, Field(ge=0)] = Field(
+    max_funds: Count = Field(
         default=100, description="How many funds have a label of their own; the others are `other`."
     )
 

@@ -15,6 +15,12 @@ from gateway.rollout.endpoints import pattern_problem, shape_of, split
 from gateway.rules import model
 from gateway.stages.vocabulary import DEFAULT_CANONICAL, default_aliases, vocabulary_problems
 
+# How pydantic begins a message, and what a line says instead; the line goes on with "expected".
+_BEGINNINGS = (
+    (re.compile(r"^(Input should be |Value error, )"), ""),
+    (re.compile(r"^String should match pattern "), "a text that matches "),
+    (re.compile(r"^String should have "), "a text of "),
+)
 _PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _MAX_SHOWN = 60
 
@@ -32,7 +38,8 @@ def path_of(steps: Sequence[str | int]) -> str:
     return path
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as JSON, cut to one line."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
@@ -46,21 +53,29 @@ def type_problems(error: ValidationError) -> Iterator[str]:
     """Yield one line for each fault that the model found."""
     for fault in error.errors(include_url=False):
         steps = _without_tags(fault["loc"])
-        message = re.sub(r"^(Input should be |Value error, )", "", fault["msg"])
         match fault["type"]:
             case "too_short" if fault["input"]:
                 continue  # its members are faulty, and each of them is told
+            case "default_factory_not_called":
+                continue  # what the default is made of is faulty, and told
             case "too_short":
-                yield f"{path_of(steps)}: got {_shown(fault['input'])}, expected at least one"
+                yield f"{path_of(steps)}: got {shown(fault['input'])}, expected at least one"
             case "missing":
                 yield f"{path_of(steps)}: missing, expected a value here"
             case "extra_forbidden":
                 near = difflib.get_close_matches(str(steps[-1]), _known_members(), n=1)
                 hint = f", did you mean {near[0]!r}?" if near else ""
-                got = _shown(fault["input"])
+                got = shown(fault["input"])
                 yield f"{path_of(steps)}: unknown member, got {got}, expected none of this name{hint}"
             case _:
-                yield f"{path_of(steps)}: got {_shown(fault['input'])}, expected {message[:1].lower()}{message[1:]}"
+                yield f"{path_of(steps)}: got {shown(fault['input'])}, expected {expectation(fault['msg'])}"
+
+
+def expectation(message: str) -> str:
+    """Return what a message of pydantic says it expected, in words that follow "expected"."""
+    for beginning, instead in _BEGINNINGS:
+        message = beginning.sub(instead, message)
+    return message[:1].lower() + message[1:]
 
 
 def _without_tags(loc: tuple[str | int, ...]) -> list[str | int]:
@@ -100,10 +115,10 @@ def _in_routes(raw: dict[str, Any]) -> Iterator[str]:
             continue
         target, prefix = route.get("upstream"), route.get("prefix")
         if isinstance(target, str) and target not in upstreams:
-            yield f"$.routes[{index}].upstream: got {_shown(target)}, expected one of the upstreams: {names}"
+            yield f"$.routes[{index}].upstream: got {shown(target)}, expected one of the upstreams: {names}"
         if isinstance(prefix, str) and seen.setdefault(prefix.lower(), index) != index:
             other = f"routes[{seen[prefix.lower()]}]"
-            yield f"$.routes[{index}].prefix: got {_shown(prefix)}, expected another prefix than that of {other}"
+            yield f"$.routes[{index}].prefix: got {shown(prefix)}, expected another prefix than that of {other}"
 
 
 def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
@@ -113,7 +128,7 @@ def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
         place = path_of(["endpoints", pattern])
         problem = pattern_problem(pattern)
         if problem is not None:
-            yield f"{place}: {problem}"
+            yield f"{place}: got a pattern that cannot be matched: {problem}"
             continue
         first = shapes.setdefault(shape_of(pattern), pattern)
         if first != pattern:
@@ -121,7 +136,7 @@ def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
         fund = endpoint.get("fundId") if isinstance(endpoint, dict) else None
         name = fund.get("path") if isinstance(fund, dict) else None
         if isinstance(name, str) and f":{name}" not in split(pattern):
-            yield f"{place}.fundId.path: got {_shown(name)}, expected the name of a ':name' in the pattern"
+            yield f"{place}.fundId.path: got {shown(name)}, expected the name of a ':name' in the pattern"
     for pattern in _members(raw, "endpointMode", {}):
         if pattern not in endpoints:
             near = difflib.get_close_matches(pattern, endpoints, n=1)

@@ -44,7 +44,7 @@ class App:
         self._handler = Handler(Service.of(rules, metrics), metrics)
         self._reloader = Reloader(settings.config, settings.dry_run, self._handler, metrics)
         self._admin = Admin(self._handler, self._reloader, metrics, ensure_token(settings))
-        self._server = Server(self._handler, rules.limits.max_head_bytes)
+        self._server = Server(self._handler)
         for warning in warnings(rules, dry_run=settings.dry_run):
             _log.warning("%s", warning)
 
@@ -111,11 +111,14 @@ class App:
         self._handler.draining = True
         await self._pause(seconds * _STILL_ACCEPTING_SHARE)
         await site.stop()
-        while self._handler.in_flight and asyncio.get_running_loop().time() < deadline:
+        while self._busy() and asyncio.get_running_loop().time() < deadline:
             if self._hurry.is_set():
                 break
             await self._pause(0.02)
         _log.info("stopped", extra={"inFlight": self._handler.in_flight})
+
+    def _busy(self) -> bool:
+        return self._handler.in_flight > 0 or self._server.has_unsent
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

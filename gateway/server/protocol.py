@@ -1,7 +1,10 @@
-"""aiohttp's low-level server, set up to carry bytes as they come.
+"""aiohttp's low-level server, set up to carry bytes as they come, from clients that keep to the limits.
 
 What aiohttp's parser refuses never reaches the handler, so its answer is made here: a problem document that
 echoes nothing. Its two length limits differ by one byte, which tells a long target from a long field.
+
+The parser bounds the size of a head, not the time it takes, and nothing there bounds the number of connections:
+both are seen to here.
 """
 
 import asyncio
@@ -9,24 +12,60 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import http_parser, web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp import EMPTY_PAYLOAD, StreamReader, http_parser, web
+from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import GatewayError
 from gateway.proxy.exchange import Answered
 from gateway.proxy.handler import Handler, head_problem
 from gateway.proxy.headers import HeadError, request_id, response_head
 from gateway.proxy.problem import MEDIA_TYPE
+from gateway.rules.model import Limits
 
 KEEP_ALIVE_SECONDS = 75.0
 LINGER_SECONDS = 2.0  # how long the rest of a refused body is read, so that the client gets to see its answer
+_TURNED_AWAY_SECONDS = 1.0  # how long a connection too many may take to read its answer
 _MAX_FIELDS = 256
 
 _log = logging.getLogger("gateway.proxy")
 
 
 class Connection(web.RequestHandler):
-    """A client's connection, whose parse errors are answered with problem documents."""
+    """A client's connection: one too many, or one that takes too long over a head, is answered and closed."""
+
+    def __init__(self, server: "Server", **settings: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **settings)
+        self._server = server
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._begun = False
+        self._last_body: StreamReader = EMPTY_PAYLOAD
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first head, if there is room for one more connection."""
+        super().connection_made(transport)
+        self._server.open += 1
+        if self._server.open > self._server.limits.max_connections:
+            self._leave(HeadError(503, "no_room", "no room for another connection right now"))
+        else:
+            self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Give bytes to the parser; a head has to be whole `headerTimeoutSeconds` after its first byte."""
+        super().data_received(data)
+        self._note_bodies()
+        self._begun = self._is_waiting()
+        if not self._begun:
+            self._stop_timer()
+        elif self._head_timer is None:
+            self._expect_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
+        self._stop_timer()
+        self._server.open -= 1
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -45,9 +84,47 @@ class Connection(web.RequestHandler):
             raise ConnectionError("part of a response is out already")
         return _Refusal(error)
 
+    def _note_bodies(self) -> None:
+        """Break off the body in which the parser found an error; it only reports that as one more message."""
+        for message, body in self._messages:
+            if isinstance(message, RawRequestMessage):
+                self._last_body = body
+            elif not self._last_body.is_eof():
+                self._last_body.set_exception(RequestPayloadError("the body is not framed as its head says"))
+
+    def _is_waiting(self) -> bool:
+        """Whether no request is being handled and no head is complete."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _expect_head(self) -> None:
+        seconds = self._server.limits.header_timeout_seconds
+        self._head_timer = self._loop.call_later(seconds, self._give_up_on_head)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up_on_head(self) -> None:
+        self._head_timer = None
+        if not self._is_waiting():
+            return
+        if self._begun:
+            self._leave(HeadError(408, "request_timeout", "the request head came too slowly"))
+        else:
+            self.force_close()  # nothing was asked, so there is nothing to answer
+
+    def _leave(self, error: HeadError) -> None:
+        """Answer whatever comes, and close once the client had time to read that."""
+        if self.transport is not None:
+            self.transport.write(_Refusal(error).bytes)
+            self.transport.write_eof()
+        self.close()
+        self._loop.call_later(_TURNED_AWAY_SECONDS, self.force_close)
+
 
 class _Refusal(Answered):
-    """Writes itself when aiohttp prepares it: no handler did."""
+    """Writes itself when aiohttp prepares it: no handler did. It is the last on its connection."""
 
     def __init__(self, error: HeadError) -> None:
         super().__init__(error.status, keep_alive=False)
@@ -57,42 +134,63 @@ class _Refusal(Answered):
             (b"Content-Type", MEDIA_TYPE),
             (b"Content-Length", str(len(answer.body)).encode("ascii")),
             (b"X-Request-Id", identity.encode("ascii")),
+            *answer.headers,
             (b"Connection", b"close"),
         ]
         phrase = HTTPStatus(answer.status).phrase.encode("ascii")
-        self._bytes = response_head(answer.status, phrase, (), added=fields, inspected=False) + answer.body
+        self.bytes = response_head(answer.status, phrase, (), added=fields, inspected=False) + answer.body
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        await request.writer.write(self._bytes)
+        await request.writer.write(self.bytes)
 
 
 def _refused_head(error: BaseException | None, line_limit: int) -> HeadError:
+    """Return what to say of a parser's error; only the beginning of its message is not the client's."""
+    message = error.message if isinstance(error, HttpProcessingError) else ""
     if isinstance(error, LineTooLong):
         if error.args[1] == line_limit:
             return HeadError(414, "uri_too_long", f"the request target is longer than {line_limit} bytes")
         return HeadError(431, "head_too_large", f"a header field is longer than {line_limit} bytes")
-    if error is not None and "Too many headers" in str(error):
+    if message.startswith("Too many headers"):
         return HeadError(431, "head_too_large", f"the request has more than {_MAX_FIELDS} header fields")
+    if isinstance(error, BadStatusLine) and message.startswith("Bad status line:\n  Invalid HTTP version"):
+        return HeadError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    if message.startswith(("Request has invalid `Transfer-Encoding`", "Invalid `Transfer-Encoding`")):
+        return HeadError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
     return HeadError(400, "malformed", "the request is not HTTP/1.1 as RFC 9112 has it")
 
 
 class Server(web.Server):
-    """Makes a `Connection` for every client."""
+    """Makes a `Connection` for every client. `open` is how many there are."""
 
-    def __init__(self, handler: Handler, max_head_bytes: int) -> None:
+    def __init__(self, handler: Handler) -> None:
         if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
             raise GatewayError("aiohttp's C extensions are missing; install a wheel of aiohttp for this platform")
         super().__init__(handler, handler_cancellation=True)
-        self._settings: dict[str, Any] = {
-            "keepalive_timeout": KEEP_ALIVE_SECONDS,
-            "lingering_time": LINGER_SECONDS,
-            "max_line_size": max_head_bytes,
-            "max_field_size": max_head_bytes - 1,
-            "max_headers": _MAX_FIELDS,
-            "auto_decompress": False,
-            "access_log": None,
-        }
+        self.open = 0
+        self._handler = handler
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return self._handler.service.rules.limits
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a response is written, but not all of it is on its way yet."""
+        transports = (connection.transport for connection in self.connections)
+        return any(transport is not None and transport.get_write_buffer_size() > 0 for transport in transports)
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
-        return Connection(self, loop=asyncio.get_running_loop(), **self._settings)
+        max_head_bytes = self.limits.max_head_bytes
+        return Connection(
+            self,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            max_line_size=max_head_bytes,
+            max_field_size=max_head_bytes - 1,
+            max_headers=_MAX_FIELDS,
+            auto_decompress=False,
+            access_log=None,
+        )

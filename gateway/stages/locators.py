@@ -57,6 +57,37 @@ def escape(segment: str) -> str:
     return segment.replace("~", "~0").replace("/", "~1")
 
 
+class Pointer:
+    """A place in a document: `step` below `above`, which is None for the whole document.
+
+    Called, it makes the JSON Pointer, with `rest` behind it. It is text only where a finding is listed: names can be
+    long, and what stands below them can be a great many values.
+    """
+
+    __slots__ = ("_above", "_step")
+
+    def __init__(self, above: "Pointer | None" = None, step: str = "") -> None:
+        self._above = above
+        self._step = step
+
+    @classmethod
+    def of(cls, path: Iterable[str]) -> "Pointer":
+        """Return the place at a path from the root of the document."""
+        place = cls()
+        for step in path:
+            place = cls(place, step)
+        return place
+
+    def __call__(self, rest: str = "") -> str:
+        """Return the JSON Pointer as text."""
+        steps = []
+        place = self
+        while place._above is not None:
+            steps.append(place._step)
+            place = place._above
+        return pointer_to(reversed(steps)) + rest
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """One place where stages stand, as configured.
@@ -116,17 +147,33 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Array:
+    """An array whose elements are asked for their stage, and its weight, and nothing else.
+
+    `node` is its place in the tree, `location` the number of its location, `path` the names of the objects it
+    stands in.
+    """
+
+    node: Node
+    location: int
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All locations of one endpoint, ready for the judges.
 
     `root` is the tree for the body, None when nothing is looked for there. `tolerance` is the allowed distance
-    of a sum of weights from 1, None when weights are not looked at.
+    of a sum of weights from 1, None when weights are not looked at. `fund` is the path of the fund id in the body.
+    `array` is the one array of plain elements that can be judged window by window, None when there is none.
     """
 
     locations: tuple[Location, ...]
     root: Node | None
     queries: tuple[tuple[int, Location], ...]
     tolerance: float | None = None
+    fund: tuple[str, ...] | None = None
+    array: "Array | None" = None
 
     @classmethod
     def of(
@@ -146,7 +193,8 @@ class Plan:
         if fund is not None:
             routes.append(_Route(fund, Duty(Role.FUND, -1)))
         queries = tuple((i, place) for i, place in enumerate(places) if place.shape is Shape.QUERY)
-        return cls(places, _lay(routes, 0) if routes else None, queries, tolerance)
+        root = _lay(routes, 0) if routes else None
+        return cls(places, root, queries, tolerance, fund, _array(places, root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +266,30 @@ def _lay(routes: list[_Route], depth: int) -> Node:
             if (rest := [step for step in route.path[depth:] if isinstance(step, str)])
         ),
     )
+
+
+def _array(locations: tuple[Location, ...], root: Node | None) -> Array | None:
+    """Return the array that can be judged window by window: the only one, at a plain path, with plain elements."""
+    found = [(i, place) for i, place in enumerate(locations) if place.shape is Shape.EACH]
+    if len(found) != 1 or root is None or EVERY in found[0][1].path:
+        return None
+    number, location = found[0]
+    node = root
+    for name in location.path:
+        if node.every is not None:
+            return None
+        node = node.members[name]
+    element = node.elements
+    if element is None or len(node.duties) > 1 or node.members or node.indices or node.every is not None:
+        return None
+    plain = element.every is None and not element.indices and element.elements is None and len(element.duties) == 1
+    asked = {location.field, location.weight} - {None}
+    if not plain or location.field == location.weight or set(element.members) != asked:
+        return None
+    leaves = element.members.values()
+    if not all(leaf.is_leaf and all(duty.location == number for duty in leaf.duties) for leaf in leaves):
+        return None
+    return Array(node, number, location.path)
 
 
 def is_index(name: str) -> bool:

@@ -9,6 +9,7 @@ Rules of the room:
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,6 +140,23 @@ class Findings:
             self._groups[key] = _Group(pointer, parameter, shown(value), reason, suggestion)
         else:
             self.truncated = True
+
+    def extend(self, later: "Findings") -> None:
+        """Take over what was found further on in the document."""
+        self.values += later.values
+        self.count += later.count
+        self.truncated = self.truncated or later.truncated
+        self.first = self.first or later.first
+        if later.fund is not None:
+            self.fund = later.fund
+        for key, group in later._groups.items():
+            mine = self._groups.get(key)
+            if mine is not None:
+                mine.occurrences += group.occurrences
+            elif len(self._groups) < MAX_VIOLATIONS:
+                self._groups[key] = copy(group)
+            else:
+                self.truncated = True
 
     @property
     def distinct(self) -> int:

@@ -13,9 +13,10 @@ from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.verdict import Reason, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
+from gateway.stages.windows import Judge
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-PLAN = Plan.of([Location(Shape.VALUE, ("stage",))])
+JUDGE = Judge(Plan.of([Location(Shape.VALUE, ("stage",))]), Vocabulary())
 PERCENT = 50
 IDS = [f"request-{i}" for i in range(100)]
 INSIDE = next(i for i in IDS if xxhash.xxh3_64_intdigest(i.encode()) % 10_000 < 5000)
@@ -65,7 +66,7 @@ def contract(method: str, cell: Cell) -> tuple[str, str | None]:
 
 def inspected(method: str, cell: Cell) -> Inspection:
     endpoint = Endpoint(
-        "/e", Mode(cell.mode), PLAN, operation=Operation(cell.operation) if cell.operation else None, percent=PERCENT
+        "/e", Mode(cell.mode), JUDGE, operation=Operation(cell.operation) if cell.operation else None, percent=PERCENT
     )
     policy = Policy(Vocabulary(), enforce_write_only=cell.write_only, dry_run=cell.dry_run)
     headers = [(b"Content-Type", b"application/json")]

@@ -1,6 +1,7 @@
 """One request at one endpoint: every row of section 5's table, and what is not in it."""
 
 import gzip
+import itertools
 import json
 import random
 import zlib
@@ -19,6 +20,7 @@ from gateway.rollout.policy import Mode, Policy
 from gateway.stages.locators import Duty, Location, Node, Plan, Role, Shape
 from gateway.stages.verdict import Reason, Violation
 from gateway.stages.vocabulary import Vocabulary
+from gateway.stages.windows import Judge
 
 EACH = Location(Shape.EACH, ("d",), field="s", weight="w")
 PLAN = Plan.of([EACH], fund=("fund",))
@@ -31,6 +33,7 @@ GZIP = (b"Content-Encoding", b"gzip")
 GOOD = b'{"d":[{"s":"seed","w":1}]}'
 BAD = b'{"d":[{"s":"Seed","w":1}]}'
 LIMIT = 9 * 1024 * 1024
+POLICY = Policy(Vocabulary(), max_body_bytes=LIMIT)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,15 @@ class Request:
     sized: bool = False
     percent: float = 100.0
     mode: Mode = Mode.ENFORCE
-    policy: Policy = Policy(Vocabulary(), max_body_bytes=LIMIT)
+    policy: Policy = POLICY
     parameters: dict[str, str] = field(default_factory=dict)
 
     def inspection(self) -> Inspection:
         length = len(self.body) if self.sized else None
         head = Head(self.method, "/e", self.query, self.headers, "request-7", bool(self.body), length)
-        endpoint = Endpoint("/e", self.mode, self.plan, fund=self.fund, percent=self.percent)
+        endpoint = Endpoint(
+            "/e", self.mode, Judge(self.plan, self.policy.vocabulary), fund=self.fund, percent=self.percent
+        )
         return Inspection(head, Match(endpoint, self.parameters, self.ambiguous), self.policy)
 
     def decision(self, chunks: Sequence[bytes] | None = None) -> Decision | None:
@@ -160,16 +165,25 @@ def test_a_request_with_nothing_to_inspect_is_not_counted(request_: Request) -> 
 def test_a_chunked_body_may_turn_out_empty() -> None:
     """A body announced without a length that brings no bytes is no body, whatever its headers say."""
     head = Head("POST", "/e", "", [], "id", has_body=True)
-    inspection = Inspection(head, Match(Endpoint("/e", Mode.ENFORCE, PLAN), {}), Policy(Vocabulary()))
+    inspection = Inspection(
+        head, Match(Endpoint("/e", Mode.ENFORCE, Judge(PLAN, Vocabulary())), {}), Policy(Vocabulary())
+    )
     inspection.feed(b"")
     assert inspection.wants_body
     assert inspection.finish() is None
 
 
-@pytest.mark.parametrize("body", [GOOD, b"{}", b'{"d":[]}', b"null"])
-def test_a_body_without_violations_passes(body: bytes) -> None:
-    """A body that was looked into and holds nothing wrong passes and is counted."""
-    decision = Request(body).decided()
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *[Request(body) for body in (GOOD, b"{}", b'{"d":[]}', b"null")],
+        *[Request(b"{}", plan=REQUIRED, method=method) for method in ("GET", "PATCH", "DELETE")],
+        Request(b"{", plan=QUERY, query="stage=seed", headers=[]),
+    ],
+)
+def test_a_request_without_violations_passes(request_: Request) -> None:
+    """A request that was looked into and holds nothing wrong passes and is counted; only POST and PUT require."""
+    decision = request_.decided()
     assert (decision.result, decision.verdict.count, decision.refused) == (Result.PASS, 0, False)
 
 
@@ -198,6 +212,24 @@ def test_a_whole_reason_is_known_as_soon_as_it_can_be() -> None:
     assert not chunked.ended
     chunked.feed(GOOD[:1])
     assert chunked.ended
+
+
+@pytest.mark.parametrize(
+    ("chunks", "coding", "reason"),
+    [
+        ([b'"' + b"x" * 49, b"x" * 49 + b'"'], b"identity", None),
+        ([b'"' + b"x" * 49, b"x" * 49 + b'" '], b"identity", Reason.TOO_LARGE),
+        ([gzip.compress(b"")] * 5 + [b"rest"], b"gzip", Reason.TOO_LARGE),
+        ([gzip.compress(b"1".ljust(100))], b"gzip", None),
+        ([gzip.compress(b"1".ljust(101))], b"gzip", Reason.TOO_LARGE),
+    ],
+)
+def test_a_body_is_measured_as_sent_and_as_inflated(chunks: list[bytes], coding: bytes, reason: Reason | None) -> None:
+    """A body may have maxBodyBytes in all its chunks, and as many when it is open."""
+    request = Request(b"".join(chunks), headers=coded(coding), policy=Policy(Vocabulary(), max_body_bytes=100))
+    decision = request.decision(chunks)
+    assert decision is not None
+    assert decision.verdict.reason is reason
 
 
 def test_the_fault_of_the_judge_is_kept_for_the_log() -> None:
@@ -258,6 +290,6 @@ CHUNKED = [
 def test_chunk_borders_make_no_difference(request_: Request, borders: list[int]) -> None:
     """A body fed in any chunks gives the decision of the body fed whole."""
     cuts = [0, *sorted(min(border % (len(request_.body) + 1), len(request_.body)) for border in borders), None]
-    chunks = [request_.body[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    chunks = [request_.body[start:end] for start, end in itertools.pairwise(cuts)]
     assert b"".join(chunks) == request_.body
     assert request_.decision(chunks) == request_.decision()

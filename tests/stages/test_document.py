@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.stages.document import fund_text, judge_document
+from gateway.stages.assessor import fund_text
+from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
@@ -65,6 +66,8 @@ SHAPES: list[tuple[Location, str, list[Found]]] = [
     (each(""), '[{"s":"bad"}]', [("disallowed_value", "/0/s", "bad", 1)]),
     (each("/*/b"), '[{"b":[{"s":"bad"}]},{"b":[{"s":"seed"}]}]', [("disallowed_value", "/0/b/0/s", "bad", 1)]),
     (each("/*"), '{"x":[{"s":"bad"}],"y":[]}', [("disallowed_value", "/x/0/s", "bad", 1)]),
+    (each("/a", "0"), '{"a":[["bad"]]}', [("wrong_type", "/a/0", "[…]", 1)]),
+    (each("/a", "*"), '{"a":[{"*":"bad","s":"x"}]}', [("disallowed_value", "/a/0/*", "bad", 1)]),
     (value("/a"), '{"a":"seed"}', []),
     (value("/a"), '{"a":"Seed"}', [("alias", "/a", "Seed", 1)]),
     (value("/a"), '{"a":false}', [("wrong_type", "/a", False, 1)]),
@@ -122,6 +125,25 @@ def test_a_required_location_is_missed_only_where_requirements_count(
     expected = [] if pointer is None else [("missing", pointer, None, 1)]
     assert listed(judged(body, plan, required=True)) == expected
     assert judged(body, plan, required=False).valid
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (value("/a/*/s/x", required=True), [("missing", "/a/0/s/x", None, 1)]),
+        (keys("/a/*/s"), [("wrong_type", "/a/0/s", "seed", 1)]),
+        (value("/a/*/w"), [("wrong_type", "/a/0/w", 1, 1)]),
+        (value("/a/*/w/x", required=True), [("missing", "/a/0/w/x", None, 1)]),
+        (value("/a/*"), [("wrong_type", "/a/0", "{…}", 1)]),
+        (value("/a/*/s"), []),
+    ],
+)
+def test_an_element_is_judged_for_every_location_that_meets_it(other: Location, expected: list[Found]) -> None:
+    """A canonical stage in an element does not hide what another location asks of the same element."""
+    plan = Plan.of([each("/a", weight="w"), other])
+    verdict = judged('{"a":[{"s":"seed","w":1}]}', plan, required=True)
+    assert listed(verdict) == expected
+    assert verdict.values == 2
 
 
 def test_a_null_at_a_required_location_is_of_the_wrong_type() -> None:

@@ -1,9 +1,10 @@
-"""Names that stand twice: everywhere a location goes through, and nowhere else."""
+"""The incremental judge: names that stand twice, and what it and orjson must agree on."""
 
 import pytest
 
+from gateway.stages.assessor import Assessor
 from gateway.stages.document import judge_document
-from gateway.stages.duplicates import is_ambiguous
+from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.vocabulary import Vocabulary
@@ -84,33 +85,56 @@ PLAIN = [
 ]
 
 
+def judged(text: str | bytes, plan: Plan) -> Reason | None:
+    """Return what the incremental judge says of a whole document."""
+    assert plan.root is not None
+    judge = IncrementalJudge(plan.root, Assessor(plan, Vocabulary(), Findings(), required=False))
+    judge.feed(text.encode() if isinstance(text, str) else text)
+    return judge.finish()
+
+
 @pytest.mark.parametrize(("plan", "text"), AMBIGUOUS)
 def test_a_guarded_name_that_stands_twice_is_ambiguous(plan: Plan, text: str) -> None:
     """A name on the way to a stage, weight or fund id that stands twice, or `__proto__` beside one, is found."""
-    assert plan.root is not None
-    assert is_ambiguous(text.encode(), plan.root)
+    assert judged(text, plan) is Reason.AMBIGUOUS_JSON
     assert judge_document(text.encode(), plan, Vocabulary(), Findings()) is Reason.AMBIGUOUS_JSON
 
 
 @pytest.mark.parametrize(("plan", "text"), PLAIN)
 def test_a_name_elsewhere_may_stand_twice(plan: Plan, text: str) -> None:
     """Duplicates and `__proto__` where no location goes through are nobody's business."""
-    assert plan.root is not None
-    assert not is_ambiguous(text.encode(), plan.root)
+    assert judged(text, plan) is None
     findings = Findings()
     assert judge_document(text.encode(), plan, Vocabulary(), findings) is None
     assert findings.verdict().valid
 
 
-@pytest.mark.parametrize("text", ['{"a":', '{"a":1e-99999999999999999999}'])
-def test_what_this_reader_cannot_read_is_refused(text: str) -> None:
-    """What the slow reader cannot read is a ValueError, whatever its own exception."""
-    assert VALUE.root is not None
-    with pytest.raises(ValueError, match=r".*"):
-        is_ambiguous(text.encode(), VALUE.root)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":',
+        '{"a":1e-99999999999999999999}',
+        "\x0c[]",
+        "[\x0b1]",
+        '["\\ud800"]',
+        '["\\udc00\\ud800"]',
+        '["\\ud83dx"]',
+        b'["\xed\xa0\x80"]',
+        b'["\xff"]',
+        b"\xef\xbb\xbf[]",
+        "[" * 1025 + "]" * 1025,
+        '{"a":' * 1025 + "1" + "}" * 1025,
+    ],
+)
+def test_what_yajl_takes_and_orjson_does_not_is_unparseable(text: str | bytes) -> None:
+    """Where yajl is more lenient than orjson the strict answer holds."""
+    assert judged(text, VALUE) is Reason.UNPARSEABLE
 
 
-def test_a_deep_document_does_not_recurse() -> None:
-    """The slow reader takes any depth."""
-    assert VALUE.root is not None
-    assert not is_ambiguous(b"[" * 100_000 + b"]" * 100_000, VALUE.root)
+@pytest.mark.parametrize(
+    "text", ["[" * 1024 + "]" * 1024, "[1e400]", "[-1e400]", '["\\ud83d\\ude00"]', "[" + "1" * 5000 + "]"]
+)
+def test_what_orjson_takes_or_only_finds_too_large_is_read(text: str) -> None:
+    """Depth 1024, whole surrogate pairs and numbers out of range are no findings where nobody asks about them."""
+    assert judged(text, VALUE) is None
+    assert judge_document(text.encode(), VALUE, Vocabulary(), Findings()) is None

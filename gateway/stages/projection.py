@@ -1,0 +1,143 @@
+"""The fast look: a projection of the guarded fields that can only ever say "all good".
+
+msgspec reads the guarded members of every element into a struct whose stage is one of the canonical names, and
+skips the rest, at three times the speed of a whole parse. Whatever it refuses, and whatever looks suspicious, goes
+to the exact judge, which makes the report.
+
+It is as strict as orjson about what is JSON, but for three things, settled here: bytes in skipped values that are
+not UTF-8, halves of surrogate pairs, and depth. A number out of range in a skipped value is no finding to either.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import orjson
+
+from gateway.stages.document import escapes_in_names
+from gateway.stages.incremental import PROTOTYPE
+from gateway.stages.locators import Array, Plan
+from gateway.stages.strict import MAX_DEPTH, SURROGATE
+from gateway.stages.vocabulary import Vocabulary
+
+_PROTOTYPE = PROTOTYPE.encode()
+_SLICE = 15_000
+
+
+class Malformed(Exception):  # noqa: N818 - a finding, not a fault
+    """The bytes are no JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """What a fast look saw: so many elements, and their weights where those are added up."""
+
+    count: int
+    weights: list[float] | None
+
+
+class Projection:
+    """The fast look of one plan's array, made once per configuration."""
+
+    def __init__(self, array: Array, plan: Plan, vocabulary: Vocabulary) -> None:
+        location = plan.locations[array.location]
+        names = [location.field] if location.weight is None else [location.field, location.weight]
+        kinds = (Literal[vocabulary.canonical], float)
+        fields = [
+            (n, k, msgspec.field(name=name)) for n, k, name in zip(("stage", "weight"), kinds, names, strict=False)
+        ]
+        self._names = [_quoted(name) for name in names]
+        self._weighed = plan.tolerance is not None and location.weight is not None
+        # More opening brackets than this, beside one for each element, could be a document too deep for orjson.
+        self._spare_brackets = MAX_DEPTH - len(array.path)
+        self._may_be_deep = _may_read_as_deep_as(self._spare_brackets)
+        self._escapes = escapes_in_names(names)
+        # Elements with the guarded members and no others are common, and cheaper to be sure of.
+        bare = not any(":" in text for text in (*names, *vocabulary.canonical))
+        self._looks = [_Look(fields, bare=True)] if bare else []
+        self._looks.append(_Look(fields, bare=False))
+
+    def elements(self, data: bytearray, end: int, *, ascii_only: bool) -> Good | None:
+        """Look at the elements of the array in `data[:end]`, its brackets included.
+
+        None when it is not certain that all is good. Raises Malformed when the bytes are no JSON. `ascii_only`
+        says that no byte there is above 127.
+        """
+        if data.find(b"\\", 0, end) >= 0 and (self._escapes.search(data, 0, end) or SURROGATE.search(data, 0, end)):
+            return None  # an escape could spell a guarded name, or half a character
+        with memoryview(data) as whole, whole[:end] as window:
+            if not ascii_only and not _is_utf8(window):
+                return None
+            for look in self._looks:
+                found = _decoded(look.elements, window)
+                if found is not None:
+                    break
+            else:
+                return None
+        if not self._is_plain(data, end, len(found), bare=look.bare):
+            return None
+        return Good(len(found), [element.weight for element in found] if self._weighed else None)
+
+    def _is_plain(self, data: bytearray, end: int, count: int, *, bare: bool) -> bool:
+        """Whether every guarded name stands as often in the bytes as it was read, and nothing else is suspicious."""
+        if bare:
+            # Only guarded names and canonical stages are strings here, so every colon ends a guarded name.
+            return data.count(b":", 0, end) == count * len(self._names)
+        if data.find(b"_", 0, end) >= 0 and data.find(_PROTOTYPE, 0, end) >= 0:
+            return False
+        brackets = data.count(b"{", 0, end) + data.count(b"[", 0, end) if self._may_be_deep else 0
+        if brackets >= count + self._spare_brackets:
+            return False
+        return all(_times(data, name, end) == count for name in self._names)
+
+
+class _Look:
+    """The decoder of one kind of element: `bare` ones have the guarded members and no others."""
+
+    def __init__(self, fields: list[Any], *, bare: bool) -> None:
+        element = msgspec.defstruct("Element", fields, gc=False, forbid_unknown_fields=bare)
+        self.bare = bare
+        self.elements = msgspec.json.Decoder(list[element])  # type: ignore[valid-type]  # made at run time
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Any]", data: bytes | memoryview) -> Any:
+    """Return what the decoder reads, None when it objects to a value. Raises Malformed when it is no JSON."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    except msgspec.DecodeError as error:
+        raise Malformed from error
+
+
+def _is_utf8(data: bytes | memoryview) -> bool:
+    try:
+        str(data, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _times(data: bytes | bytearray, name: bytes, end: int) -> int:
+    """Return how often a name stands in `data[:end]`, or more.
+
+    In slices: for short texts CPython searches with an algorithm that is faster for short names.
+    """
+    overlap = len(name) - 1
+    return sum(data.count(name, start, min(start + _SLICE + overlap, end)) for start in range(0, end, _SLICE))
+
+
+def _may_read_as_deep_as(depth: int) -> bool:
+    """Whether msgspec may read so many containers within each other; what stops it differs between Python releases."""
+    if sys.getrecursionlimit() >= depth:
+        return True
+    try:
+        msgspec.json.decode(b"[" * depth + b"]" * depth, type=msgspec.Raw)
+    except RecursionError:
+        return False
+    return True
+
+
+def _quoted(name: str) -> bytes:
+    return orjson.dumps(name)

@@ -1,0 +1,122 @@
+"""Throughput of the gateway beside its peers: `python -m bench [--rounds N] [--seconds S] [--json FILE]`.
+
+Each proxy runs alone under load, pinned to one core; generator (wrk) and upstream (nginx) share the other. Rounds
+are interleaved and medians taken, so that a change of the machine's speed meets all alike. CPU time per request is
+that of the proxy process, from /proc; it is steadier than requests per second.
+"""
+
+import argparse
+import contextlib
+import json
+import re
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import large, peers
+from bench.bodies import BODIES, simulate_body
+
+_DONE = re.compile(r"(\d+) requests in")
+_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+Row = dict[str, tuple[float, float]]  # peer → requests per second, CPU milliseconds per request
+
+
+def load(peer: peers.Peer, script: Path, seconds: int, connections: int) -> tuple[float, float]:
+    """Put one peer under load; returns requests per second and CPU milliseconds per request."""
+    before = peer.cpu_seconds()
+    url = f"http://127.0.0.1:{peer.port}/api/monte-carlo/simulate"
+    command = ["taskset", "-c", str(peers.OTHER_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+    told = subprocess.run([*command, "-s", str(script), url], capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in told:
+        raise RuntimeError(f"{peer.name}: {told}")
+    done, rate = _DONE.search(told), _RATE.search(told)
+    if done is None or rate is None:
+        raise RuntimeError(f"wrk said: {told}")
+    return float(rate[1]), (peer.cpu_seconds() - before) / max(1, int(done[1])) * 1000
+
+
+def measure(rounds: int, seconds: int) -> dict[str, Row]:
+    """Return the medians of every peer for every body."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stage-gateway-bench-")))
+        upstream = stack.enter_context(peers.nginx("upstream", folder, 1, peers.OTHER_CORE)).port
+        others = [
+            stack.enter_context(peers.nginx("nginx + lua-cjson", folder, upstream, peers.PROXY_CORE)),
+            stack.enter_context(peers.nginx("nginx pass-through", folder, upstream, peers.PROXY_CORE)),
+            stack.enter_context(peers.aiohttp_proxy(upstream)),
+            *(stack.enter_context(peers.gateway(mode, folder, upstream)) for mode in ("off", "warn", "enforce")),
+        ]
+        table = {}
+        for name, (entries, wide) in BODIES.items():
+            body = simulate_body(entries, wide=wide)
+            script = _script(folder, body)
+            samples: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in others}
+            for number in range(rounds):
+                for peer in others:
+                    samples[peer.name].append(load(peer, script, seconds, 8))
+                print(f"  {name}, {len(body):,} bytes: round {number + 1} of {rounds}", flush=True)
+            table[f"{name}, {len(body) / 1000:,.0f} KB"] = {
+                peer: (statistics.median(s[0] for s in got), statistics.median(s[1] for s in got))
+                for peer, got in samples.items()
+            }
+        return table
+
+
+def _script(folder: Path, body: bytes) -> Path:
+    """Write wrk's script that posts one body, and the body beside it."""
+    (folder / "body.json").write_bytes(body)
+    script = folder / "post.lua"
+    script.write_text(
+        f"""wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = io.open("{folder / "body.json"}", "rb")
+wrk.body = file:read("*a")
+file:close()
+"""
+    )
+    return script
+
+
+def show(table: dict[str, Row]) -> None:
+    """Print the table and the ratios that are aimed for."""
+    for body, row in table.items():
+        print(f"\n{body}")
+        lua, off = row["nginx + lua-cjson"], row["gateway off"]
+        for peer, (rate, cpu) in row.items():
+            print(
+                f"  {peer:20} {rate:10,.1f} req/s {cpu:9.3f} ms CPU"
+                f"   {rate / lua[0]:5.2f} × lua-cjson ({lua[1] / cpu:5.2f} by CPU)"
+                f"   {rate / off[0]:5.2f} × off ({off[1] / cpu:5.2f} by CPU)"
+            )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--json", type=Path, default=Path("bench.json"))
+    parser.add_argument("--only", choices=["throughput", "latency", "memory", "stretches", "flatness"])
+    given = parser.parse_args()
+    kept: dict[str, Any] = {}
+    if given.only in {None, "throughput"}:
+        kept["throughput"] = measure(given.rounds, given.seconds)
+        show(kept["throughput"])
+    for name, work in (
+        ("latency", large.latency),
+        ("memory", large.memory),
+        ("stretches", large.stretches),
+        ("flatness", large.flatness),
+    ):
+        if given.only in {None, name}:
+            print(f"\n{name}: {(work.__doc__ or '').splitlines()[0]}", flush=True)
+            kept[name] = work()
+            print(json.dumps(kept[name], indent=2, ensure_ascii=False), flush=True)
+    given.json.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+    print(f"\nkept in {given.json}")
+
+
+if __name__ == "__main__":
+    main()

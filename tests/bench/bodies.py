@@ -1,0 +1,37 @@
+"""Bodies as the Monte Carlo API takes them: arrays of entries, all of them canonical."""
+
+import random
+from typing import Any
+
+import orjson
+
+CANONICAL = ("pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+")
+
+
+def simulate_body(entries: int, *, wide: bool) -> bytes:
+    """Return a body with so many entries: {stage, weight} of about 40 bytes, or `wide` ones of about 240."""
+    chance = random.Random(7)
+
+    def entry(number: int) -> dict[str, Any]:
+        made: dict[str, Any] = {"stage": chance.choice(CANONICAL), "weight": round(1 / entries, 6)}
+        if wide:
+            made |= {
+                "companyId": number,
+                "name": f"Company {number}",
+                "sector": chance.choice(["fintech", "health", "climate"]),
+                "checkSize": chance.randrange(10**5, 10**7),
+                "ownership": round(chance.random(), 4),
+                "notes": "follow-on reserved; board seat; pro rata kept through the next two rounds",
+                "tags": ["core", "reserve"],
+            }
+        return made
+
+    return orjson.dumps({"fundId": 1, "runs": 1000, "stageDistribution": [entry(i) for i in range(entries)]})
+
+
+BODIES = {
+    "1,000 × {stage, weight}": (1_000, False),
+    "5,000 × {stage, weight}": (5_000, False),
+    "5,000 × 240 B": (5_000, True),
+    "40,000 × 240 B": (40_000, True),
+}

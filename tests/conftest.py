@@ -1,0 +1,34 @@
+"""Fixtures of the tests that speak HTTP. Being here, this file lets tests import `support`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from support.process import Gateway
+from support.upstream import RecordingUpstream
+
+Serve = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Iterator[RecordingUpstream]:
+    upstream = RecordingUpstream()
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture
+def upstream(recorder: RecordingUpstream) -> RecordingUpstream:
+    recorder.reset()
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    with ExitStack() as stack:
+
+        def start(config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Gateway:
+            return stack.enter_context(Gateway(tmp_path_factory.mktemp("gateway"), config, environment))
+
+        yield start

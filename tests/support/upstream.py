@@ -1,0 +1,179 @@
+"""An upstream on raw sockets that records the exact bytes it gets and answers as a test scripts it."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from support.wire import BrokenOffError, Fields, Reader, parse_head, values
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Upstream: yes\r\n\r\nok"
+
+
+@dataclass
+class Received:
+    """One request as it arrived. `framed` is its body with the framing, `body` without; b"" until read."""
+
+    head: bytes
+    connection: int
+    framed: bytes = b""
+    body: bytes = b""
+    complete: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def line(self) -> bytes:
+        return parse_head(self.head)[0]
+
+    @property
+    def fields(self) -> Fields:
+        return parse_head(self.head)[1]
+
+    def values(self, name: str) -> list[str]:
+        return values(self.fields, name)
+
+    def value(self, name: str) -> str | None:
+        found = self.values(name)
+        return found[0] if found else None
+
+
+class ConversationEndError(Exception):
+    """The script has ended the connection."""
+
+
+class Conversation:
+    """What a script does with one request: read on, answer, break off."""
+
+    def __init__(self, sock: socket.socket, reader: Reader, request: Received) -> None:
+        self.sock = sock
+        self.reader = reader
+        self.request = request
+
+    def read_body(self) -> bytes:
+        request, begin = self.request, len(self.reader.raw)
+        if request.value("transfer-encoding") == "chunked":
+            request.body = self.reader.chunked()
+        else:
+            request.body = self.reader.exactly(int(request.value("content-length") or 0))
+        request.framed = bytes(self.reader.raw[begin:])
+        request.complete.set()
+        return request.body
+
+    def send(self, raw: bytes) -> None:
+        self.sock.sendall(raw)
+
+    def close(self) -> None:
+        """End the connection in good order."""
+        raise ConversationEndError
+
+    def reset(self) -> None:
+        """End the connection with a TCP reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConversationEndError
+
+
+Script = Callable[[Conversation], None]
+
+
+def answer(raw: bytes = OK, *, close: bool = False) -> Script:
+    """Return the script that reads the whole request, then sends these bytes; to HEAD only the head of them."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_body()
+        if conversation.request.line.startswith(b"HEAD "):
+            conversation.send(raw[: raw.index(b"\r\n\r\n", raw.rindex(b"HTTP/1.1 ")) + 4])
+        else:
+            conversation.send(raw)
+        if close:
+            conversation.close()
+
+    return script
+
+
+class RecordingUpstream:
+    """Listens on a free loopback port; every request is noted in `requests` when its head has come."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port: int = self._listener.getsockname()[1]
+        self.script: Script = answer()
+        self.requests: list[Received] = []
+        self.connections = 0
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+        self._spawn(self._accept)
+
+    def _spawn(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._closing:
+                sock.close()
+                return
+            self.connections += 1
+            sock.settimeout(20)
+            self._open.add(sock)
+            self._spawn(self._serve, sock, self.connections)
+
+    def _serve(self, sock: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError, BrokenOffError, ConversationEndError, ValueError):
+            reader = Reader(sock)
+            while True:
+                request = Received(reader.until(b"\r\n\r\n"), number)
+                with self._lock:
+                    self.requests.append(request)
+                    self._lock.notify_all()
+                self.script(Conversation(sock, reader, request))
+                reader.raw.clear()
+        self._open.discard(sock)
+        sock.close()
+
+    def reset(self) -> None:
+        """Forget what came, and answer plainly again."""
+        self.script = answer()
+        self.requests = []
+
+    @contextlib.contextmanager
+    def scripted(self, script: Script) -> Iterator[None]:
+        """Answer by `script` for a while."""
+        before, self.script = self.script, script
+        try:
+            yield
+        finally:
+            self.script = before
+
+    def wait_for(self, count: int, timeout: float = 10) -> list[Received]:
+        """Wait until so many requests have come."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: len(self.requests) >= count, timeout), self.requests
+            return list(self.requests)
+
+    def of(self, request_id: str) -> list[Received]:
+        """Return the requests that carry this X-Request-Id."""
+        return [request for request in self.requests if request.value("x-request-id") == request_id]
+
+    def only(self) -> Received:
+        assert len(self.requests) == 1, [request.head for request in self.requests]
+        return self.requests[0]
+
+    def close(self) -> None:
+        """Stop listening and end every connection."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        self._listener.close()
+        for sock in list(self._open):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
