@@ -10,20 +10,19 @@ from typing import Any
 
 import orjson
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 
 from gateway.proxy.handler import head_problem, no_route
 from gateway.proxy.headers import Fields, HeadError, check_head, origin_form, request_id, values
 from gateway.proxy.judging import stage_fields
+from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.problem import refusal
 from gateway.rollout.decision import Decision
 from gateway.rollout.endpoints import Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
-
-_MAX_FIELDS = 256  # as the server has it
 
 
 @dataclass(slots=True)
@@ -111,27 +110,14 @@ def _parse(method: str, target: str, fields: Fields, limit: int) -> RawRequestMe
             BaseProtocol(loop),
             loop,
             2**16,
-            max_line_size=limit,
-            max_field_size=limit - 1,
-            max_headers=_MAX_FIELDS,
-            auto_decompress=False,
+            **parser_settings(limit),
         )
         first = f"{method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         messages, _, _ = parser.feed_data(first + lines + b"\r\n")
         return messages[0][0]
-    except LineTooLong as error:
-        if error.args[1] == limit:
-            raise HeadError(414, "uri_too_long", f"the request target is longer than {limit} bytes") from error
-        raise HeadError(431, "head_too_large", f"a header field is longer than {limit} bytes") from error
     except HttpProcessingError as error:
-        if error.message.startswith("Too many headers"):
-            detail = f"the request has more than {_MAX_FIELDS} header fields"
-            raise HeadError(431, "head_too_large", detail) from error
-        if error.message.startswith(("Request has invalid `Transfer-Encoding`", "Invalid `Transfer-Encoding`")):
-            detail = "only the transfer coding 'chunked' is understood"
-            raise HeadError(501, "transfer_encoding", detail) from error
-        raise HeadError(400, "malformed", "the request is not HTTP/1.1 as RFC 9112 has it") from error
+        raise refused_head(error, limit) from error
     finally:
         loop.close()
 

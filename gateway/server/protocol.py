@@ -1,7 +1,7 @@
 """aiohttp's low-level server, set up to carry bytes as they come, from clients that keep to the limits.
 
 What aiohttp's parser refuses never reaches the handler, so its answer is made here: a problem document that
-echoes nothing. Its two length limits differ by one byte, which tells a long target from a long field.
+echoes nothing.
 
 The parser bounds the size of a head, not the time it takes, and nothing there bounds the number of connections:
 both are seen to here.
@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, http_parser, web
-from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -21,13 +20,13 @@ from gateway.errors import GatewayError
 from gateway.proxy.exchange import Answered
 from gateway.proxy.handler import Handler, head_problem
 from gateway.proxy.headers import HeadError, request_id, response_head
+from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.problem import MEDIA_TYPE
 from gateway.rules.model import Limits
 
 KEEP_ALIVE_SECONDS = 75.0
 LINGER_SECONDS = 2.0  # how long the rest of a refused body is read, so that the client gets to see its answer
 _TURNED_AWAY_SECONDS = 1.0  # how long a connection too many may take to read its answer
-_MAX_FIELDS = 256
 
 _log = logging.getLogger("gateway.proxy")
 
@@ -76,7 +75,7 @@ class Connection(web.RequestHandler):
     ) -> Answered:
         """Return the answer to what could not be parsed, or to a fault of ours; it ends the connection."""
         if status == 400:
-            error = _refused_head(exc, self.max_line_size)
+            error = refused_head(exc, self.max_line_size)
         else:
             _log.error("a request failed", exc_info=exc)
             error = HeadError(500, "internal_error", "the gateway failed")
@@ -144,22 +143,6 @@ class _Refusal(Answered):
         await request.writer.write(self.bytes)
 
 
-def _refused_head(error: BaseException | None, line_limit: int) -> HeadError:
-    """Return what to say of a parser's error; only the beginning of its message is not the client's."""
-    message = error.message if isinstance(error, HttpProcessingError) else ""
-    if isinstance(error, LineTooLong):
-        if error.args[1] == line_limit:
-            return HeadError(414, "uri_too_long", f"the request target is longer than {line_limit} bytes")
-        return HeadError(431, "head_too_large", f"a header field is longer than {line_limit} bytes")
-    if message.startswith("Too many headers"):
-        return HeadError(431, "head_too_large", f"the request has more than {_MAX_FIELDS} header fields")
-    if isinstance(error, BadStatusLine) and message.startswith("Bad status line:\n  Invalid HTTP version"):
-        return HeadError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
-    if message.startswith(("Request has invalid `Transfer-Encoding`", "Invalid `Transfer-Encoding`")):
-        return HeadError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
-    return HeadError(400, "malformed", "the request is not HTTP/1.1 as RFC 9112 has it")
-
-
 class Server(web.Server):
     """Makes a `Connection` for every client. `open` is how many there are."""
 
@@ -183,14 +166,10 @@ class Server(web.Server):
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
-        max_head_bytes = self.limits.max_head_bytes
         return Connection(
             self,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=LINGER_SECONDS,
-            max_line_size=max_head_bytes,
-            max_field_size=max_head_bytes - 1,
-            max_headers=_MAX_FIELDS,
-            auto_decompress=False,
             access_log=None,
+            **parser_settings(self.limits.max_head_bytes),
         )

@@ -192,7 +192,10 @@ class BodyJudge:
         splice = cutter.splice_if_any if cutter is not None else None
         self._stream = IncrementalJudge(self._root, assessor, splice)
         if cutter is not None:
-            self._buffer = bytearray(cutter.stand_in(self._buffer))
+            # By itself: a piece that is no JSON brings nothing with it, and what was proven is certain.
+            rest, self._buffer = self._buffer, bytearray(cutter.stand_in(bytearray()))
+            self._flush(self._stream)
+            self._buffer = rest
         yield from self._feed_stream(self._stream)
 
     def _feed_stream(self, stream: IncrementalJudge) -> Iterator[None]:
