@@ -147,11 +147,19 @@ class Incoming:
             if transport is not None and not self._content.is_eof():
                 transport.write(CONTINUE)
         if self._content.is_eof() or not self._pace.rate:
-            chunk = await self._content.readany()
+            chunk = await self._next()
         else:
             chunk = await self._read_in_time()
         self._received += len(chunk)
         return chunk
+
+    async def _next(self) -> bytes:
+        """Return the next bytes as they were parsed: `readany` would join, and so copy, what is waiting."""
+        content = self._content
+        while True:
+            chunk, _ = await content.readchunk()
+            if chunk or content.at_eof():
+                return chunk
 
     async def _read_in_time(self) -> bytes:
         now = asyncio.get_running_loop().time
@@ -159,7 +167,7 @@ class Incoming:
         patience = self._pace.grace + self._received / self._pace.rate - self._waited
         try:
             async with asyncio.timeout(patience):
-                chunk = await self._content.readany()
+                chunk = await self._next()
         except TimeoutError:
             raise TooSlowError from None
         self._waited += now() - begin

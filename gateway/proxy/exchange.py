@@ -14,18 +14,17 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy.body import Incoming, TooSlowError
+from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import Fields, request_head, response_head, values
 from gateway.proxy.problem import MEDIA_TYPE, Answer
 from gateway.proxy.service import Service
-from gateway.proxy.upstream import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
 from gateway.rules.load import Upstream
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -58,8 +57,7 @@ class Listener(Protocol):
         """Take note that the body is complete; returns the fields to add to the response."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request as it will be carried. `new_id` is set when the gateway made the id; `host` when the target said it."""
 
     request: web.BaseRequest
@@ -111,7 +109,7 @@ class Exchange:
         call = self._call
         pool = call.service.pools[self._name]
         ready = list(blocks)
-        if call.incoming.exists and call.incoming.at_hand and not call.incoming.read_to_end:
+        while call.incoming.exists and call.incoming.at_hand and not call.incoming.read_to_end:
             ready.append(await call.incoming.read())
             if listener is not None:
                 await listener.hear(ready[-1])

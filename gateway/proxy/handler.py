@@ -8,12 +8,12 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, Pace, TooSlowError
+from gateway.proxy.connection import UpstreamError
 from gateway.proxy.exchange import Answered, Call, Exchange
-from gateway.proxy.headers import HeadError, check_head, origin_form, request_id, values
+from gateway.proxy.headers import HeadError, IndexedFields, check_head, origin_form, request_id, values
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import Answer, problem, refusal
 from gateway.proxy.service import Service
-from gateway.proxy.upstream import UpstreamError
 from gateway.rollout.endpoints import Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode
@@ -72,7 +72,7 @@ class Handler:
 
     def _call(self, request: web.BaseRequest) -> Call:
         service = self.service
-        fields = request.raw_headers
+        fields = IndexedFields(request.raw_headers)
         identity, own = request_id(fields)
         length = values(fields, b"content-length")
         limits = service.rules.limits

@@ -8,8 +8,8 @@ Rules of the room:
 - What two readers could understand differently is refused before anything is forwarded.
 """
 
+import os
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -22,6 +22,7 @@ _HOP_BY_HOP = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"te
 _DROPPED_FROM_REQUEST = _HOP_BY_HOP | {b"expect", b"trailer"}
 _DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"trailer"}
 _NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
+_NO_OPTIONS: set[bytes] = set()
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII; "#" never goes over the wire (RFC 9112, section 3.2)
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
@@ -37,8 +38,24 @@ class HeadError(Exception):
         super().__init__(detail)
 
 
+class IndexedFields(tuple[tuple[bytes, bytes], ...]):
+    """Fields that are asked for by name again and again: a request's head is looked into a dozen times."""
+
+    named: dict[bytes, list[bytes]]
+
+    def __new__(cls, fields: Fields) -> "IndexedFields":
+        """Index the fields by their names in lower case."""
+        made = super().__new__(cls, fields)
+        made.named = {}
+        for name, value in made:
+            made.named.setdefault(name.lower(), []).append(value)
+        return made
+
+
 def values(fields: Fields, name: bytes) -> list[bytes]:
     """Return the values of all fields of a (lower-case) name, in order."""
+    if type(fields) is IndexedFields:
+        return fields.named.get(name, [])
     return [value for given, value in fields if given.lower() == name]
 
 
@@ -81,7 +98,8 @@ def _check_fields(version: tuple[int, int], fields: Fields) -> None:
 
 
 def _connection_options(fields: Fields) -> set[bytes]:
-    return {name.strip().lower() for value in values(fields, b"connection") for name in value.split(b",")} - {b""}
+    named = values(fields, b"connection")
+    return {name.strip().lower() for value in named for name in value.split(b",")} - {b""} if named else _NO_OPTIONS
 
 
 def origin_form(target: str) -> tuple[str, bytes | None]:
@@ -104,7 +122,7 @@ def request_id(fields: Fields) -> tuple[str, bool]:
     given = values(fields, b"x-request-id")
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii"), True
-    return str(uuid.uuid4()), False
+    return os.urandom(16).hex(), False
 
 
 def request_head(

@@ -3,6 +3,8 @@
 Its two length limits differ by one byte, which tells a long target from a long field.
 """
 
+from typing import Any
+
 from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, LineTooLong
 
 from gateway.proxy.headers import HeadError
@@ -10,7 +12,7 @@ from gateway.proxy.headers import HeadError
 _MAX_FIELDS = 256
 
 
-def parser_settings(max_head_bytes: int) -> dict[str, int | bool]:
+def parser_settings(max_head_bytes: int) -> dict[str, Any]:
     """Return the parser's settings for heads of at most so many bytes."""
     return {
         "max_line_size": max_head_bytes,

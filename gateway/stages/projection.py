@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 import orjson
+from stringzilla import count as times
 
 from gateway.stages.document import escapes_in_names
 from gateway.stages.incremental import PROTOTYPE
@@ -22,7 +23,6 @@ from gateway.stages.strict import MAX_DEPTH, SURROGATE
 from gateway.stages.vocabulary import Vocabulary
 
 _PROTOTYPE = PROTOTYPE.encode()
-_SLICE = 15_000
 
 
 class Malformed(Exception):  # noqa: N818 - a finding, not a fault
@@ -75,21 +75,24 @@ class Projection:
                     break
             else:
                 return None
-        if not self._is_plain(data, end, len(found), bare=look.bare):
-            return None
+            if not self._is_plain(window, len(found), bare=look.bare):
+                return None
         return Good(len(found), [element.weight for element in found] if self._weighed else None)
 
-    def _is_plain(self, data: bytearray, end: int, count: int, *, bare: bool) -> bool:
-        """Whether every guarded name stands as often in the bytes as it was read, and nothing else is suspicious."""
+    def _is_plain(self, window: memoryview, count: int, *, bare: bool) -> bool:
+        """Whether every guarded name stands as often in the bytes as it was read, and nothing else is suspicious.
+
+        stringzilla counts several times as fast as bytes.count, which took as long as the projection itself.
+        """
         if bare:
             # Only guarded names and canonical stages are strings here, so every colon ends a guarded name.
-            return data.count(b":", 0, end) == count * len(self._names)
-        if data.find(b"_", 0, end) >= 0 and data.find(_PROTOTYPE, 0, end) >= 0:
+            return bool(times(window, b":") == count * len(self._names))
+        if times(window, _PROTOTYPE):
             return False
-        brackets = data.count(b"{", 0, end) + data.count(b"[", 0, end) if self._may_be_deep else 0
+        brackets = times(window, b"{") + times(window, b"[") if self._may_be_deep else 0
         if brackets >= count + self._spare_brackets:
             return False
-        return all(_times(data, name, end) == count for name in self._names)
+        return all(times(window, name) == count for name in self._names)
 
 
 class _Look:
@@ -117,15 +120,6 @@ def _is_utf8(data: bytes | memoryview) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _times(data: bytes | bytearray, name: bytes, end: int) -> int:
-    """Return how often a name stands in `data[:end]`, or more.
-
-    In slices: for short texts CPython searches with an algorithm that is faster for short names.
-    """
-    overlap = len(name) - 1
-    return sum(data.count(name, start, min(start + _SLICE + overlap, end)) for start in range(0, end, _SLICE))
 
 
 def _may_read_as_deep_as(depth: int) -> bool:

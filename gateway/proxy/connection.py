@@ -1,0 +1,341 @@
+"""A connection to an upstream, and the exchange it carries.
+
+aiohttp's client session re-encodes targets, folds headers and costs three times as much, so this is llhttp
+(httptools) on `asyncio.Protocol`: bytes go out as given, header bytes come in as sent.
+
+Rules of the room:
+
+- A connection is either idle in its pool or carries one exchange. After anything irregular it is closed.
+- Back pressure both ways: `drain()` waits while the upstream does not read, reading pauses while nobody takes.
+- Silence is an error: `timeout` seconds without a byte in either direction end the exchange.
+- Nothing is sent twice here. Whether a request may be repeated is the caller's to decide; `answered` and the
+  kind of error tell what is known.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from dataclasses import dataclass
+
+import httptools
+
+_HIGH_WATER = 256 * 1024
+_NO_BODY = frozenset({204, 304})
+
+
+class UpstreamError(Exception):
+    """The upstream failed. `status` is what the client is told, `reason` the problem's name."""
+
+    status = 502
+    reason = "upstream_failed"
+
+
+class UpstreamRefusedError(UpstreamError):
+    """No connection could be made; nothing was sent."""
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """No connection, no head, or silence within a response, for too long."""
+
+    status = 504
+    reason = "upstream_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """The head of a response: raw reason and headers. `length` None with `chunked` false means: until the end."""
+
+    status: int
+    reason: bytes
+    headers: list[tuple[bytes, bytes]]
+    chunked: bool
+    length: int | None
+    has_body: bool
+
+
+class Connection(asyncio.Protocol):
+    """One connection to an upstream, and the exchange it carries."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused_writing = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._twin: socket.socket | None = None
+        self.idle_since = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._method = ""
+        self._busy = False
+        self._parser: httptools.HttpResponseParser | None = None
+        self._status_text = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head: ResponseHead | None = None
+        self._body: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused_reading = False
+        self._complete = False
+        self._reusable = False
+        self._sent = False
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._last_activity = 0.0
+        self._timeout = 0.0
+
+    # What a caller does with a connection.
+
+    def start(self, method: str, head: bytes, timeout: float) -> None:
+        """Begin an exchange by sending the request's head, and body bytes that are at hand.
+
+        `timeout` is how many seconds of silence end it.
+        """
+        self._reset()
+        self._busy = True
+        self._method = method
+        self._timeout = timeout
+        self._parser = httptools.HttpResponseParser(self)
+        self._last_activity = self._loop.time()
+        self._watch = self._loop.call_later(timeout, self._look)
+        self.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send body bytes.
+
+        Once the connection is gone they go nowhere, and `head` or `read` tell; nor do they once the response is
+        complete, since an upstream that has said all it will need not read on. It still waits for them, so such
+        a connection must not carry another request: it would be taken for the rest of this one.
+        """
+        if self._complete:
+            self._reusable = False
+        elif self._transport is not None and not self._transport.is_closing():
+            self._last_activity = self._loop.time()
+            self._transport.write(data)
+
+    def end(self) -> None:
+        """Say that the request is wholly sent; without it the connection is not kept."""
+        self._sent = True
+
+    async def drain(self) -> None:
+        """Wait while the upstream reads nothing; not when it is gone, nor when its response is complete."""
+        if self._paused_writing and not self._complete and self._transport is not None:
+            self._writable = self._loop.create_future()
+            await self._writable
+            self._last_activity = self._loop.time()
+
+    async def head(self) -> ResponseHead:
+        """Return the head of the response. Raises UpstreamError."""
+        while self._head is None:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        return self._head
+
+    async def read(self) -> bytes:
+        """Return the next bytes of the body, b"" at its end. Raises UpstreamError when it breaks off."""
+        while not self._body:
+            if self._error is not None:
+                raise self._error
+            if self._complete:
+                return b""
+            await self._wait()
+        data = self._body.popleft() if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self._buffered = 0
+        if self._paused_reading and self._transport is not None:
+            self._paused_reading = False
+            self._transport.resume_reading()
+        return data
+
+    @property
+    def answered(self) -> bool:
+        """Whether any byte of the response has come."""
+        return self._head is not None or self._status_text != b""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole response has come, so that what `read` still gives does not wait."""
+        return self._complete
+
+    def finish(self) -> bool:
+        """End the exchange; returns whether the connection can carry another one. Otherwise it is closed."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        reusable = self._complete and self._sent and self._reusable and self._error is None and self.usable
+        if not reusable:
+            self.abort()
+        self._reset()
+        return reusable
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection is open."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, and a second hold on its socket for what can still be read when a write failed."""
+        self._transport = transport  # type: ignore[assignment]  # a stream protocol gets a stream transport
+        if transport.get_extra_info("sslcontext") is None:
+            self._twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the response's parser."""
+        if self._parser is None or self._complete:
+            self.abort()  # an upstream that speaks unasked is out of step
+            self._reusable = False
+            return
+        self._last_activity = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(UpstreamError("the upstream switched protocols unasked"))
+        except httptools.HttpParserError as error:
+            self._fail(UpstreamError(f"the upstream's response is malformed: {error}"))
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Take the upstream's end as the end of the body where nothing else marks it (RFC 9112, section 6.3)."""
+        head = self._head
+        if head is not None and head.has_body and not head.chunked and head.length is None:
+            self._complete = True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        if self._twin is not None:
+            with self._twin:
+                if exc is not None and self._busy:
+                    self._salvage(self._twin)
+            self._twin = None
+        if self._busy and not self._complete:
+            self._fail(UpstreamError(f"the upstream closed the connection: {exc or 'end of stream'}"))
+        self._transport = None
+        self._release_writer()
+        self._wake()
+
+    def _salvage(self, twin: socket.socket) -> None:
+        """Read what had come before a write failed.
+
+        An upstream that answers and closes while the request is still being sent resets the connection; its answer
+        is there to be read, but the event loop lets go at the failed write.
+        """
+        with contextlib.suppress(OSError):
+            # What looks like an end here is none: the reset was told before.
+            while not self._complete and self._error is None and (data := twin.recv(_HIGH_WATER)):
+                self.data_received(data)
+
+    def pause_writing(self) -> None:
+        """Hold `drain` back."""
+        self._paused_writing = True
+
+    def resume_writing(self) -> None:
+        """Let `drain` go on."""
+        self._paused_writing = False
+        self._release_writer()
+
+    def _release_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # What the parser calls, in order of the response.
+
+    def on_status(self, status: bytes) -> None:
+        """Collect the reason phrase."""
+        self._status_text += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect one header field, as sent; a field after the head is a trailer, and dropped."""
+        if self._head is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Make the head, unless it is an interim one (RFC 9110, section 15.2)."""
+        parser = self._parser
+        if parser is None:
+            return
+        status = parser.get_status_code()
+        if status < 200:
+            return
+        chunked, length = _framing(self._headers)
+        has_body = self._method != "HEAD" and status not in _NO_BODY and length != 0
+        self._head = ResponseHead(status, self._status_text, self._headers, chunked, length, has_body)
+        delimited = chunked or length is not None or not has_body
+        self._reusable = delimited and parser.should_keep_alive()
+        if self._method == "HEAD":
+            # llhttp does not know what was asked and would wait for a body.
+            self._finish_response()
+
+    def on_body(self, data: bytes) -> None:
+        """Keep body bytes for `read`, and stop reading when they pile up."""
+        if self._method == "HEAD":
+            return
+        self._body.append(data)
+        self._buffered += len(data)
+        if self._buffered > _HIGH_WATER and not self._paused_reading and self._transport is not None:
+            self._paused_reading = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Mark the end of the response, or of an interim one."""
+        if self._head is None:
+            self._headers = []
+            self._status_text = b""
+        else:
+            self._finish_response()
+
+    # Waiting.
+
+    def _finish_response(self) -> None:
+        self._complete = True
+        self._release_writer()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._error is None:
+            self._error = error
+        self.abort()
+
+    def _look(self) -> None:
+        """End the exchange when nothing has moved for too long, else look again when that could next be so."""
+        if self._paused_reading:
+            self._last_activity = self._loop.time()  # it is our reader who is slow
+        due = self._last_activity + self._timeout
+        if self._loop.time() >= due and not self._complete:
+            self._fail(UpstreamTimeoutError(f"the upstream was silent for {self._timeout:g} s"))
+            self._wake()
+            self._release_writer()
+        else:
+            self._watch = self._loop.call_at(max(due, self._loop.time() + 0.01), self._look)
+
+
+def _framing(headers: list[tuple[bytes, bytes]]) -> tuple[bool, int | None]:
+    """Return (chunked, content length) of a response; llhttp has refused what contradicts itself."""
+    chunked, length = False, None
+    for name, value in headers:
+        match name.lower():
+            case b"transfer-encoding":
+                chunked = value.lower().endswith(b"chunked")
+            case b"content-length":
+                length = int(value)
+    return chunked, None if chunked else length
