@@ -16,7 +16,7 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from gateway.rollout.policy import READ_METHODS, Mode, Operation, stricter
-from gateway.stages.windows import Judge
+from gateway.stages.judge import Judge
 
 # Only paths with one of these can mean something else after normalising.
 _SUSPICIOUS = re.compile(r"[%;#\\]|//|/\.|\.$")

@@ -23,9 +23,9 @@ from gateway.rollout.endpoints import Endpoint, EndpointTable, FundSource
 from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.rules import model
 from gateway.rules.problems import contradictions, path_of, shown, type_problems
+from gateway.stages.judge import Judge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.vocabulary import Vocabulary
-from gateway.stages.windows import Judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_phase(
     serve: Serve,
     upstream: RecordingUpstream,
 ) -> None:
-    """Each phase refuses, marks or only warns as its row of the table of phases says, inside its percentage and outside."""
+    """Each phase refuses, marks or only warns as documented, inside its percentage and outside."""
     config = json.loads((PHASES / f"{name}.json").read_text(encoding="utf-8"))
     config["upstreams"] = {key: {"url": f"http://127.0.0.1:{upstream.port}"} for key in config["upstreams"]}
     gateway = serve(config)

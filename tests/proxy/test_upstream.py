@@ -254,3 +254,15 @@ def test_early_answer_is_relayed_at_once(then: str, gateway: Gateway, upstream: 
         with upstream.scripted(answer()):
             assert client.send(raw[200_000:], request("GET", "/next")).response().body == b"ok"
     assert len({received.connection for received in upstream.requests}) == 2
+
+
+def test_early_answer_survives_the_reset_of_its_connection(gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """An answer is relayed also when the upstream closed on unread bytes, so that our writes meet a reset."""
+
+    def rude(conversation: Conversation) -> None:
+        conversation.send(b"HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\n\r\nnope")
+        conversation.close()
+
+    with upstream.scripted(rude):
+        for _ in range(40):
+            assert exchange(gateway.port, request("POST", "/x", body=BIG)).status == 413

@@ -1,4 +1,4 @@
-"""Section 4 of the contract, every cell, with the expectation written out here and not taken from the code."""
+"""Every cell of mode, method, operation, dry run and percentage; what is expected is written out here."""
 
 import itertools
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from gateway.rollout.decision import STATUS, Decision, Result, Standing
 from gateway.rollout.endpoints import Endpoint, Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode, Operation, Policy
+from gateway.stages.judge import Judge
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.verdict import Reason, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
-from gateway.stages.windows import Judge
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 JUDGE = Judge(Plan.of([Location(Shape.VALUE, ("stage",))]), Vocabulary())
@@ -45,8 +45,8 @@ CELLS = [
 ]
 
 
-def contract(method: str, cell: Cell) -> tuple[str, str | None]:
-    """Return (effective mode, result) as section 4 has them, step by step."""
+def expected_of(method: str, cell: Cell) -> tuple[str, str | None]:
+    """Return (effective mode, result) by the rules of modes, step by step."""
     ranks = ["off", "warn", "enforce"]
     mode = min(cell.mode, cell.runtime or "enforce", key=ranks.index)
     if mode == "off":
@@ -86,9 +86,9 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_cell_of_the_decision(method: str) -> None:
-    """Effective mode and result are the contract's in every cell, and a request is held exactly while it may refuse."""
+    """Effective mode and result are as expected in every cell, and a request is held exactly while it may refuse."""
     for cell in CELLS:
-        effective, result = contract(method, cell)
+        effective, result = expected_of(method, cell)
         inspection = inspected(method, cell)
         assert inspection.may_refuse is (effective == "enforce"), cell
         if effective == "off":
@@ -124,12 +124,12 @@ def test_every_cell_of_the_decision(method: str) -> None:
 )
 def test_cells_in_plain_sight(cell: Cell, method: str, expected: tuple[str, str | None]) -> None:
     """The cells that a reader asks about first, written as literals."""
-    assert contract(method, cell) == expected
+    assert expected_of(method, cell) == expected
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_the_status_of_a_refusal_is_that_of_its_reason(reason: Reason) -> None:
-    """Each reason has the status of the contract's table; what is not refused has none."""
+    """Each reason has its status; what is not refused has none."""
     special = {
         **dict.fromkeys(("content_type", "charset", "encoding"), 415),
         **dict.fromkeys(("ambiguous_path", "method_override"), 400),

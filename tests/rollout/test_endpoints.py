@@ -11,9 +11,9 @@ from gateway.rollout.endpoints import (
     shape_of,
 )
 from gateway.rollout.policy import Mode, Operation
+from gateway.stages.judge import Judge
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.vocabulary import Vocabulary
-from gateway.stages.windows import Judge
 
 JUDGE = Judge(Plan.of([Location(Shape.QUERY, name="stage")]), Vocabulary())
 STRATEGIES = "/api/portfolio/strategies"

@@ -1,4 +1,4 @@
-"""One request at one endpoint: every row of section 5's table, and what is not in it."""
+"""One request at one endpoint: every situation that has a reason, and those that have none."""
 
 import gzip
 import itertools
@@ -17,10 +17,10 @@ from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode, Policy
+from gateway.stages.judge import Judge
 from gateway.stages.locators import Duty, Location, Node, Plan, Role, Shape
 from gateway.stages.verdict import Reason, Violation
 from gateway.stages.vocabulary import Vocabulary
-from gateway.stages.windows import Judge
 
 EACH = Location(Shape.EACH, ("d",), field="s", weight="w")
 PLAN = Plan.of([EACH], fund=("fund",))

@@ -1,4 +1,4 @@
-"""The exact judge: by tables from sections 2 and 5 of the contract, and against a naive reading of them."""
+"""The exact judge: by tables of what is wrong at which location, with its reason and place."""
 
 import json
 import random

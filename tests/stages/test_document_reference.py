@@ -1,4 +1,4 @@
-"""The exact judge against a naive reading of the contract, written without a look at it.
+"""The exact judge against a naive reading of what locations mean, written without a look at it.
 
 The reference parses with json, keeps every pair, follows each location by itself from the root, and sorts what
 it found by its place in the document.

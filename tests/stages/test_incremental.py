@@ -1,10 +1,10 @@
-"""The incremental judge: names that stand twice, and what it and orjson must agree on."""
+"""The incremental judge: names that stand twice, what it and orjson must agree on, and what it knows when."""
 
 import pytest
 
 from gateway.stages.assessor import Assessor
 from gateway.stages.document import judge_document
-from gateway.stages.incremental import IncrementalJudge
+from gateway.stages.incremental import MAX_NAMES, IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.vocabulary import Vocabulary
@@ -138,3 +138,76 @@ def test_what_orjson_takes_or_only_finds_too_large_is_read(text: str) -> None:
     """Depth 1024, whole surrogate pairs and numbers out of range are no findings where nobody asks about them."""
     assert judged(text, VALUE) is None
     assert judge_document(text.encode(), VALUE, Vocabulary(), Findings()) is None
+
+
+def opened(plan: Plan, *pieces: bytes, required: bool = False) -> tuple[IncrementalJudge, Findings]:
+    assert plan.root is not None
+    findings = Findings()
+    judge = IncrementalJudge(plan.root, Assessor(plan, Vocabulary(), findings, required=required))
+    for piece in pieces:
+        judge.feed(piece)
+    return judge, findings
+
+
+@pytest.mark.parametrize(
+    ("piece", "certain"),
+    [
+        (b'{"D":[{"stage":"seed"},', False),
+        (b'{"D":[{"stage":"bad"', True),
+        (b'{"D":[{"w":1}', True),
+        (b'{"D":[{"w":1', False),
+        (b'{"D":[],"D"', True),
+        (b'{"__proto__":', True),
+        (b'{"D":7', False),  # the number may go on
+        (b'{"D":7,', True),
+        (b'{"D":[]x', False),
+        (b"\xff", False),
+    ],
+)
+def test_what_can_be_reported_is_certain_as_soon_as_it_is_read(piece: bytes, certain: bool) -> None:
+    """A finding or an ambiguous name stands whatever follows; that it is no JSON is only said at the end."""
+    judge, _ = opened(EACH, piece)
+    assert judge.certain is certain
+
+
+def test_a_reason_is_known_before_the_end() -> None:
+    """An ambiguous document is so at once, and unparseable in the end if what follows is no JSON."""
+    for rest, last in ((b"]}", Reason.AMBIGUOUS_JSON), (b"x", Reason.UNPARSEABLE)):
+        judge, _ = opened(EACH, b'{"D":[],"D":[', rest)
+        assert judge.reason is Reason.AMBIGUOUS_JSON
+        assert judge.finish() is last
+
+
+def test_what_is_required_is_missing_when_its_object_ends() -> None:
+    """The absence of a location is a finding from the end of the object on that should hold it."""
+    plan = Plan.of([Location(Shape.KEYS, ("a", "k"), required=True)])
+    before, _ = opened(plan, b'{"a":{"x":1', required=True)
+    judge, findings = opened(plan, b'{"a":{"x":1}', required=True)
+    assert (before.certain, judge.certain) == (False, True)
+    assert findings.verdict().violations[0].pointer == "/a/k"
+
+
+def test_long_names_differ_by_all_of_their_characters() -> None:
+    """Names that begin alike are two names, however long; equal ones stand twice."""
+    name = b"n" * 3000
+    assert judged(b'{"K":{"%ba":1,"%bb":1}}' % (name, name), KEYS) is None
+    assert judged(b'{"K":{"%ba":1,"%ba":1}}' % (name, name), KEYS) is Reason.AMBIGUOUS_JSON
+
+
+def test_more_names_than_can_be_remembered_are_ambiguous() -> None:
+    """Past some number of names nobody can tell in bounded memory that all are different."""
+    names = b",".join(b'"%d":{}' % number for number in range(MAX_NAMES + 1))
+    assert judged(b"{" + names.rpartition(b",")[0] + b"}", STAR) is None
+    assert judged(b"{" + names + b"}", STAR) is Reason.AMBIGUOUS_JSON
+
+
+@pytest.mark.parametrize("digits", [255, 300, 3999, 4000, 4001, 4400, 20_000])
+@pytest.mark.parametrize("form", ["1%s", "-1%s", "0.%s", "1%s.5", "1%s.5e-9"])
+@pytest.mark.parametrize("size", [1, 1000, 50_000])
+def test_a_number_of_many_digits_is_the_number_orjson_reads(form: str, digits: int, size: int) -> None:
+    """The value of a long number does not depend on where the pieces end, and is shown as the exact judge shows it."""
+    text = f'{{"a":{{"b":{form % ("7" * digits)}}},"x":{form % ("7" * digits)}}}'.encode()
+    judge, findings = opened(VALUE, *(text[start : start + size] for start in range(0, len(text), size)))
+    exactly = Findings()
+    assert judge.finish() is judge_document(text, VALUE, Vocabulary(), exactly) is None
+    assert findings.verdict() == exactly.verdict()

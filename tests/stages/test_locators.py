@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.stages.locators import Location, Node, Plan, Role, Shape, escape, is_index, parse_pointer, pointer_to
+from gateway.stages.locators import (
+    Location,
+    Node,
+    Plan,
+    Pointer,
+    Role,
+    Shape,
+    escape,
+    is_index,
+    parse_pointer,
+    pointer_to,
+)
 
 
 def roles(node: Node | None) -> set[Role]:
@@ -45,6 +56,13 @@ def test_what_is_no_pointer_is_refused(text: str) -> None:
 def test_writing_and_reading_a_pointer_gives_the_path_back(path: list[str]) -> None:
     """Any path survives being written as a pointer."""
     assert parse_pointer(pointer_to(path)) == tuple(path)
+
+
+@given(st.lists(st.text(alphabet="~/01a*é", max_size=4)), st.sampled_from(["", "/x/*"]))
+def test_a_place_is_its_pointer_when_it_is_called(path: list[str], rest: str) -> None:
+    """A place made step by step makes the pointer of its path, and what follows on it."""
+    assert Pointer.of(path)(rest) == pointer_to(path) + rest
+    assert Pointer(Pointer.of(path), "last")() == pointer_to([*path, "last"])
 
 
 def test_escaping_one_segment() -> None:

@@ -103,8 +103,8 @@ def test_a_reason_about_the_whole_request_counts_one() -> None:
     assert (verdict.reason, verdict.count, verdict.violations, verdict.values) == (Reason.UNPARSEABLE, 1, (), 12)
 
 
-def test_the_reasons_are_the_words_of_the_contract() -> None:
-    """The five reasons about values and the ten about the whole request are those of the contract's table."""
+def test_the_reasons_are_the_words_clients_know() -> None:
+    """The five reasons about values and the ten about the whole request have the names clients know."""
     assert {"disallowed_value", "alias", "wrong_type", "missing", "weight_sum"} == VALUE_REASONS
     assert {
         *("unparseable", "ambiguous_json", "content_type", "charset", "encoding"),

@@ -1,4 +1,4 @@
-"""The vocabulary against section 3 of the contract."""
+"""The vocabulary: what is canonical, what is an alias, and what is neither."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def vocabulary() -> Vocabulary:
 
 
 def test_the_default_canonical_values_are_six_in_order() -> None:
-    """The canonical values are those of the contract, in its order."""
+    """The canonical values are the six of every day, in their order."""
     assert Vocabulary().canonical == DEFAULT_CANONICAL == CANONICAL
 
 
@@ -157,7 +157,7 @@ def test_only_the_six_texts_themselves_are_canonical(value: str) -> None:
 
 
 def test_normalising_is_nfkc_casefold_and_single_spaces() -> None:
-    """The four steps come in the contract's order."""
+    """Normalising takes its four steps in order."""
     assert normalise(" Straße\u2003\t ﬁn ") == "strasse fin"
 
 

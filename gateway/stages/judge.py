@@ -1,0 +1,34 @@
+"""What is made once per configuration for the judging of an endpoint's bodies."""
+
+import re
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.stages.locators import Plan
+from gateway.stages.projection import Projection
+from gateway.stages.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes: of a window, of one that had to grow, and of a body without windows that is kept for one parse."""
+
+    window: int = 64 * 1024
+    largest: int = 256 * 1024
+    collected: int = 512 * 1024
+
+
+class Judge:
+    """Everything about one plan that is made once per configuration, and judges each of its bodies."""
+
+    def __init__(self, plan: Plan, vocabulary: Vocabulary, sizes: Sizes = Sizes()) -> None:
+        self.plan = plan
+        self.vocabulary = vocabulary
+        self.sizes = sizes
+        array = plan.array
+        self.projection = Projection(array, plan, vocabulary) if array is not None else None
+        name = orjson.dumps(array.path[-1]) if array is not None and array.path else None
+        opening = rb"[ \t\r\n]*\[" if name is None else re.escape(name) + rb"[ \t\r\n]*:[ \t\r\n]*\["
+        self.opening = re.compile(opening)
+        self.at_the_top = array is not None and not array.path
