@@ -91,15 +91,18 @@ class Held:
             self._blocks.append(bytes(self._tail))
             self._tail.clear()
 
-    def blocks(self) -> list[bytes]:
-        """Return what is held, in order."""
-        return [*self._blocks, bytes(self._tail)] if self._tail else self._blocks
+    def hand_over(self) -> list[bytes]:
+        """Return what is held, in order, and keep only its count."""
+        blocks, self._blocks = self._blocks, []
+        if self._tail:
+            blocks.append(bytes(self._tail))
+            self._tail = bytearray()
+        return blocks
 
     def release(self) -> None:
         """Give the budget back."""
         self._budget.give_back(self._reserved)
         self._reserved = 0
-        self._blocks = []
 
 
 class Incoming:

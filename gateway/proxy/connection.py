@@ -6,6 +6,7 @@ aiohttp's client session re-encodes targets, folds headers and costs three times
 Rules of the room:
 
 - A connection is either idle in its pool or carries one exchange. After anything irregular it is closed.
+- One request has one response. Whatever comes behind it is dropped, and the connection with it.
 - Back pressure both ways: `drain()` waits while the upstream does not read, reading pauses while nobody takes.
 - Silence is an error: `timeout` seconds without a byte in either direction end the exchange.
 - Nothing is sent twice here. Whether a request may be repeated is the caller's to decide; `answered` and the
@@ -187,7 +188,8 @@ class Connection(asyncio.Protocol):
         """Keep the transport, and a second hold on its socket for what can still be read when a write failed."""
         self._transport = transport  # type: ignore[assignment]  # a stream protocol gets a stream transport
         if transport.get_extra_info("sslcontext") is None:
-            self._twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+            with contextlib.suppress(OSError):  # no descriptor is left: the exchange can do without
+                self._twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
 
     def data_received(self, data: bytes) -> None:
         """Feed the response's parser."""
@@ -201,7 +203,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._fail(UpstreamError("the upstream switched protocols unasked"))
         except httptools.HttpParserError as error:
-            self._fail(UpstreamError(f"the upstream's response is malformed: {error}"))
+            if self._complete:
+                self._reusable = False  # the response is whole, it is what follows that is none
+            else:
+                cause = error.__context__ or error  # an error of ours, raised through the parser
+                self._fail(UpstreamError(f"the upstream's response is malformed: {cause}"))
         self._wake()
 
     def eof_received(self) -> bool:
@@ -248,21 +254,30 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
-    # What the parser calls, in order of the response.
+    # What the parser calls, in order of the response. It goes on behind its end: nothing there may be taken.
+
+    def on_message_begin(self) -> None:
+        """Take a second response for what it is: unasked."""
+        self._dropped()
+
+    def on_chunk_header(self) -> None:
+        """Take a chunk behind the answer to HEAD for what it is: unasked."""
+        self._dropped()
 
     def on_status(self, status: bytes) -> None:
         """Collect the reason phrase."""
-        self._status_text += status
+        if not self._dropped():
+            self._status_text += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header field, as sent; a field after the head is a trailer, and dropped."""
-        if self._head is None:
+        if self._head is None and not self._complete:
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Make the head, unless it is an interim one (RFC 9110, section 15.2)."""
         parser = self._parser
-        if parser is None:
+        if parser is None or self._dropped():
             return
         status = parser.get_status_code()
         if status < 200:
@@ -278,7 +293,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Keep body bytes for `read`, and stop reading when they pile up."""
-        if self._method == "HEAD":
+        if self._dropped():
             return
         self._body.append(data)
         self._buffered += len(data)
@@ -288,11 +303,19 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Mark the end of the response, or of an interim one."""
+        if self._complete:
+            return
         if self._head is None:
             self._headers = []
             self._status_text = b""
         else:
             self._finish_response()
+
+    def _dropped(self) -> bool:
+        """Whether the response is over, so that what the parser found belongs to nothing."""
+        if self._complete:
+            self._reusable = False
+        return self._complete
 
     # Waiting.
 
@@ -330,12 +353,19 @@ class Connection(asyncio.Protocol):
 
 
 def _framing(headers: list[tuple[bytes, bytes]]) -> tuple[bool, int | None]:
-    """Return (chunked, content length) of a response; llhttp has refused what contradicts itself."""
-    chunked, length = False, None
+    """Return (chunked, content length) of a response; llhttp has refused what contradicts itself.
+
+    Raises ValueError for another transfer coding than chunked: it belongs to this hop (RFC 9112, section 6.1), and
+    the client would get coded bytes without being told.
+    """
+    codings: list[bytes] = []
+    length = None
     for name, value in headers:
         match name.lower():
             case b"transfer-encoding":
-                chunked = value.lower().endswith(b"chunked")
+                codings += [coding.strip().lower() for coding in value.split(b",")]
             case b"content-length":
                 length = int(value)
-    return chunked, None if chunked else length
+    if codings and codings != [b"chunked"]:
+        raise ValueError("it has a transfer coding other than chunked")
+    return bool(codings), None if codings else length

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
@@ -29,6 +29,7 @@ from gateway.rules.load import Upstream
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _AT_ONCE = 64 * 1024
+_NEVER_WAITS = 64 * 1024  # aiohttp's writer first waits for its client past so many bytes
 _LAST_CHUNK = b"0\r\n\r\n"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
@@ -58,7 +59,11 @@ class Listener(Protocol):
 
 
 class Call(NamedTuple):
-    """A request as it will be carried. `new_id` is set when the gateway made the id; `host` when the target said it."""
+    """A request as it will be carried.
+
+    `new_id` is set when the gateway made the id, `host` when the target said it. `path` and `query` are the raw
+    halves of the target. `is_draining` tells whether the process is about to end.
+    """
 
     request: web.BaseRequest
     service: Service
@@ -66,11 +71,13 @@ class Call(NamedTuple):
     new_id: str | None
     method: str
     target: str
+    path: str
+    query: str
     host: bytes | None
     fields: Fields
     incoming: Incoming
     upstream: Upstream | None
-    draining: bool
+    is_draining: Callable[[], bool]
 
 
 class Exchange:
@@ -82,6 +89,7 @@ class Exchange:
         self._name = call.upstream.name if call.upstream is not None else "none"
         self._began = time.perf_counter()
         self._heard_all = False
+        self._written = 0
 
     async def answer(self, answer: Answer) -> Answered:
         """Send a response of the gateway's own."""
@@ -101,14 +109,16 @@ class Exchange:
         await call.request.writer.write(head if call.method == "HEAD" else head + answer.body)
         return Answered(answer.status, keep_alive=keep_alive)
 
-    async def forward(self, blocks: Sequence[bytes], listener: Listener | None) -> Answered:
+    async def forward(
+        self, ready: list[bytes], listener: Listener | None, sent: Callable[[], None] | None = None
+    ) -> Answered:
         """Send the request upstream and relay the response. Raises UpstreamError while nothing was relayed.
 
-        `blocks` are the bytes of the body that were read before; the rest is sent as it arrives.
+        `ready` are the bytes of the body that were read before; the rest is sent as it arrives. `sent` is called
+        once they are on their way and let go of.
         """
         call = self._call
         pool = call.service.pools[self._name]
-        ready = list(blocks)
         while call.incoming.exists and call.incoming.at_hand and not call.incoming.read_to_end:
             ready.append(await call.incoming.read())
             if listener is not None:
@@ -125,8 +135,10 @@ class Exchange:
                 connection.start(call.method, opening, call.service.rules.limits.upstream_timeout_seconds)
                 if at_once:
                     connection.end()
+                    if sent is not None:
+                        sent()
                     return await self._relay(connection, listener)
-                return await self._pump_and_relay(connection, ready, listener)
+                return await self._pump_and_relay(connection, self._pump(connection, ready, listener, sent), listener)
             except UpstreamError as error:
                 fresh = used and at_once and call.method in _IDEMPOTENT and _is_stale(connection, error)
                 if not fresh:
@@ -155,9 +167,9 @@ class Exchange:
         return b"".join([head, *framed, _LAST_CHUNK if call.incoming.chunked else b""])
 
     async def _pump_and_relay(
-        self, connection: Connection, ready: Sequence[bytes], listener: Listener | None
+        self, connection: Connection, work: Coroutine[None, None, None], listener: Listener | None
     ) -> Answered:
-        pump = asyncio.create_task(self._pump(connection, ready, listener))
+        pump = asyncio.create_task(work)
         try:
             answered = await self._relay(connection, listener)
             # The upstream may answer before the body ends; what is left of it is still judged and counted.
@@ -176,15 +188,26 @@ class Exchange:
                 pump.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await pump
+            elif not pump.cancelled():
+                pump.exception()  # told above, or there is nobody left to tell
         return answered
 
-    async def _pump(self, connection: Connection, ready: Sequence[bytes], listener: Listener | None) -> None:
+    async def _pump(
+        self,
+        connection: Connection,
+        ready: list[bytes],
+        listener: Listener | None,
+        sent: Callable[[], None] | None,
+    ) -> None:
         """Send the body up as it arrives, and let it be heard on the way."""
         incoming = self._call.incoming
         try:
             for block in ready:
                 connection.write(_framed(block, chunked=incoming.chunked))
                 await connection.drain()
+            ready.clear()
+            if sent is not None:
+                sent()
             while chunk := await incoming.read():
                 if listener is not None:
                     await listener.hear(chunk)
@@ -194,6 +217,7 @@ class Exchange:
         except BaseException:
             connection.abort()
             raise
+        self._heard_all = True
         if incoming.chunked:
             connection.write(_LAST_CHUNK)
         connection.end()
@@ -206,9 +230,18 @@ class Exchange:
         added = listener.end() if listener is not None and self._heard_all else []
         try:
             return await self._send_response(connection, head, added)
-        except UpstreamError:
+        except (UpstreamError, TimeoutError):
             self._break_off()
             return Answered(head.status, keep_alive=False)
+
+    async def _write(self, data: bytes) -> None:
+        """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
+        self._written += len(data)
+        if self._written <= _NEVER_WAITS:
+            await self._call.request.writer.write(data)
+            return
+        async with asyncio.timeout(self._call.service.rules.limits.upstream_timeout_seconds):
+            await self._call.request.writer.write(data)
 
     def _break_off(self) -> None:
         """Reset the client's connection: an end in good order could pass for the end of the response."""
@@ -232,23 +265,25 @@ class Exchange:
         added.extend(self._persistence(keep_alive=keep_alive))
         self._count(head.status)
         out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)
-        writer = call.request.writer
         if not head.has_body:
-            await writer.write(out)
+            await self._write(out)
             return Answered(head.status, keep_alive=keep_alive)
         if not connection.complete:
-            await writer.write(out)
+            await self._write(out)
             out = b""
         while data := await connection.read():
             out += _framed(data, chunked=chunked)
             if not connection.complete:
-                await writer.write(out)
+                await self._write(out)
                 out = b""
-        await writer.write(out + _LAST_CHUNK if chunked else out)
+        await self._write(out + _LAST_CHUNK if chunked else out)
         return Answered(head.status, keep_alive=keep_alive)
 
     def _may_keep_alive(self) -> bool:
-        return self._call.request.keep_alive and not self._call.draining
+        call = self._call
+        # Behind an Upgrade to anything but WebSocket aiohttp's parser loses what was pipelined.
+        lossy = any(value.lower() != b"websocket" for value in values(call.fields, b"upgrade"))
+        return call.request.keep_alive and not call.is_draining() and not lossy
 
     def _persistence(self, *, keep_alive: bool) -> list[tuple[bytes, bytes]]:
         """Return the Connection field that tells the client what becomes of its connection (RFC 9112, 9.3)."""

@@ -10,7 +10,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, Pace, TooSlowError
 from gateway.proxy.connection import UpstreamError
 from gateway.proxy.exchange import Answered, Call, Exchange
-from gateway.proxy.headers import HeadError, IndexedFields, check_head, origin_form, request_id, values
+from gateway.proxy.headers import HeadError, IndexedFields, check_head, content_length, origin_form, request_id, values
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import Answer, problem, refusal
 from gateway.proxy.service import Service
@@ -80,11 +80,11 @@ class Handler:
             request,
             Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
             expects_continue=bool(values(fields, b"expect")) and request.version >= (1, 1),
-            length=int(length[0]) if length and length[0].isdigit() else None,
+            length=content_length(length[0]) if length else None,
             chunked=bool(values(fields, b"transfer-encoding")),
         )
         target, host = origin_form(request.raw_path)
-        path = target.partition("?")[0]
+        path, _, query = target.partition("?")
         return Call(
             request=request,
             service=service,
@@ -92,11 +92,13 @@ class Handler:
             new_id=None if own else identity,
             method=request.method,
             target=target,
+            path=path,
+            query=query,
             host=host,
             fields=fields,
             incoming=incoming,
             upstream=service.rules.upstream_for(path),
-            draining=self.draining,
+            is_draining=lambda: self.draining,
         )
 
     async def _carry(self, call: Call) -> Answered:
@@ -105,48 +107,61 @@ class Handler:
         check_head(call.method, call.target, version, call.fields, rules.limits.max_head_bytes)
         if call.upstream is None:
             raise no_route()
-        match = rules.endpoints.match(call.target.partition("?")[0])
+        match = rules.endpoints.match(call.path)
         if match is None or match.endpoint.mode is Mode.OFF:
-            return await Exchange(call, inspected=False).forward((), None)
+            return await Exchange(call, inspected=False).forward([], None)
         judging = _judging(call, match)
-        if judging.may_refuse:
-            return await self._hold(call, judging)
-        return await Exchange(call, inspected=True).forward((), _Tee(judging))
+        try:
+            if judging.inspection.may_refuse:
+                return await self._hold(call, judging)
+            return await Exchange(call, inspected=True).forward([], _Tee(judging))
+        finally:
+            judging.inspection.close()
 
     async def _hold(self, call: Call, judging: Judging) -> Answered:
         """Read and judge the body before anything of the request goes upstream."""
         exchange = Exchange(call, inspected=True)
         held = Held(self._budget, call.service.rules.limits.held_bytes)
         try:
-            whole = not judging.wants_body or await _read_and_judge(call.incoming, judging, held)
+            whole = await _read_and_judge(call.incoming, judging, held)
             decision = judging.conclude(whole=whole)
             if decision is not None and decision.refused:
                 vocabulary = call.service.rules.policy.vocabulary
-                path = call.target.partition("?")[0]
-                return await exchange.answer(refusal(decision, path, call.request_id, vocabulary))
-            return await exchange.forward(held.blocks(), _Told(judging))
+                return await exchange.answer(refusal(decision, call.path, call.request_id, vocabulary))
+            return await exchange.forward(held.hand_over(), _Told(judging), held.release)
         finally:
             held.release()
 
 
 async def _read_and_judge(incoming: Incoming, judging: Judging, held: Held) -> bool:
-    """Hold and judge a body as it comes; returns whether to its end.
+    """Hold and judge a body as it comes; returns whether to its end, or as far as it changes anything.
 
-    It is not read on when that changes nothing, nor when the refusal is certain and either the report is full or
-    much is still to come. Raises NoRoomError.
+    It is not read on once a reason about the whole request is known, nor when the refusal is certain and either
+    the report is full or much is still to come. Raises NoRoomError.
     """
-    if not judging.ended:
+    inspection = judging.inspection
+    if not inspection.wants_body:
+        return True
+    if not inspection.ended:
         held.expect(incoming.length)
-    while not judging.ended:
-        if judging.certain and (judging.enough or incoming.left > _NOT_WORTH_WAITING_FOR):
+    while not inspection.ended:
+        if inspection.certain and (inspection.enough or incoming.left > _NOT_WORTH_WAITING_FOR):
             return False
         chunk = await incoming.read()
         if not chunk:
             break
         await judging.feed(chunk)
-        if not judging.ended:
+        if not _is_refused(inspection):
             held.append(chunk)
     return True
+
+
+def _is_refused(inspection: Inspection) -> bool:
+    """Whether the request's end is known to be a refusal.
+
+    What ends an inspection also settles the percentage: a request outside of it is forwarded whole.
+    """
+    return inspection.ended and inspection.may_refuse
 
 
 def no_route() -> HeadError:
@@ -161,11 +176,10 @@ def head_problem(error: HeadError, identity: str) -> Answer:
 
 def _judging(call: Call, match: Match) -> Judging:
     begin = time.perf_counter()
-    path, _, query = call.target.partition("?")
     head = Head(
         method=call.method,
-        path=path,
-        query=query,
+        path=call.path,
+        query=call.query,
         headers=call.fields,
         request_id=call.request_id,
         has_body=call.incoming.exists,

@@ -22,6 +22,7 @@ _HOP_BY_HOP = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"te
 _DROPPED_FROM_REQUEST = _HOP_BY_HOP | {b"expect", b"trailer"}
 _DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"trailer"}
 _NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
+_MAX_LENGTH_DIGITS = 18
 _NO_OPTIONS: set[bytes] = set()
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII; "#" never goes over the wire (RFC 9112, section 3.2)
@@ -90,11 +91,19 @@ def _check_fields(version: tuple[int, int], fields: Fields) -> None:
         raise HeadError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
     if any(value.strip().lower() != b"100-continue" for value in values(fields, b"expect")):
         raise HeadError(417, "expectation_failed", "only the expectation '100-continue' is understood")
+    if any(content_length(value) is None for value in values(fields, b"content-length")):
+        raise HeadError(400, "malformed", "Content-Length is no number of bytes")
     if len(values(fields, b"content-type")) > 1:
         raise HeadError(400, "malformed", "Content-Type stands more than once")
     for name in _connection_options(fields):
         if _NOT_FOR_CONNECTION.fullmatch(name):
             raise HeadError(400, "malformed", "Connection names a field that is not hop-by-hop")
+
+
+def content_length(value: bytes) -> int | None:
+    """Return the number of a Content-Length (RFC 9110, section 8.6), None when it is none that could be meant."""
+    digits = value.lstrip(b"0") or b"0"
+    return int(digits) if value.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS else None
 
 
 def _connection_options(fields: Fields) -> set[bytes]:

@@ -17,45 +17,20 @@ _LOGGED = frozenset({Result.REJECT, Result.WOULD_REJECT})
 class Judging:
     """Feeds an inspection, adds up the time it takes, and counts its decision."""
 
-    __slots__ = ("_concluded", "_decision", "_inspection", "_request_id", "_seconds", "_service")
+    __slots__ = ("_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection")
 
     def __init__(self, inspection: Inspection, service: Service, request_id: str, seconds: float) -> None:
-        self._inspection = inspection
+        self.inspection = inspection
         self._service = service
         self._request_id = request_id
         self._seconds = seconds
         self._decision: Decision | None = None
         self._concluded = False
 
-    @property
-    def ended(self) -> bool:
-        """Whether more of the body changes nothing."""
-        return self._inspection.ended
-
-    @property
-    def may_refuse(self) -> bool:
-        """Whether the request could still be refused."""
-        return self._inspection.may_refuse
-
-    @property
-    def wants_body(self) -> bool:
-        """Whether the body has to be fed."""
-        return self._inspection.wants_body
-
-    @property
-    def certain(self) -> bool:
-        """Whether the request will be refused, whatever is still to come of its body."""
-        return self._inspection.certain
-
-    @property
-    def enough(self) -> bool:
-        """Whether as many different findings are known as a report lists."""
-        return self._inspection.enough
-
     async def feed(self, chunk: bytes) -> None:
         """Judge the next bytes of the body; others have their turn before long."""
         begin = time.perf_counter()
-        for _ in self._inspection.steps(chunk):
+        for _ in self.inspection.steps(chunk):
             now = time.perf_counter()
             if now - begin > _TURN_SECONDS:
                 self._seconds += now - begin
@@ -72,11 +47,11 @@ class Judging:
             return self._decision
         self._concluded = True
         begin = time.perf_counter()
-        decision = self._decision = self._inspection.finish(whole=whole)
+        decision = self._decision = self.inspection.finish(whole=whole)
         self._seconds += time.perf_counter() - begin
-        if self._inspection.fault is not None:
+        if self.inspection.fault is not None:
             _log.error(
-                "the validator failed", exc_info=self._inspection.fault, extra={"requestId": cut(self._request_id)}
+                "the validator failed", exc_info=self.inspection.fault, extra={"requestId": cut(self._request_id)}
             )
         if decision is not None:
             self._service.endpoint_metrics[decision.endpoint].observe(decision, self._seconds)

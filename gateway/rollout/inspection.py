@@ -150,6 +150,10 @@ class Inspection:
         result = decide(verdict, standing, self._policy, self._head.method, method_override=self.method_override)
         return Decision(self._match.endpoint.pattern, standing, verdict, result, fund)
 
+    def close(self) -> None:
+        """Let go of what is kept of a body that is not judged any further."""
+        self._body = None
+
     def _judge_head(self) -> Reason | None:
         if self._match.ambiguous:
             return Reason.AMBIGUOUS_PATH

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.stages.locators import Plan
+from gateway.stages.locators import Array, Plan
 from gateway.stages.projection import Projection
 from gateway.stages.vocabulary import Vocabulary
 
@@ -27,8 +27,14 @@ class Judge:
         self.vocabulary = vocabulary
         self.sizes = sizes
         array = plan.array
-        self.projection = Projection(array, plan, vocabulary) if array is not None else None
+        self.projection = Projection(array, plan, vocabulary) if array is not None and _is_plain(array, plan) else None
         name = orjson.dumps(array.path[-1]) if array is not None and array.path else None
         opening = rb"[ \t\r\n]*\[" if name is None else re.escape(name) + rb"[ \t\r\n]*:[ \t\r\n]*\["
         self.opening = re.compile(opening)
         self.at_the_top = array is not None and not array.path
+
+
+def _is_plain(array: Array, plan: Plan) -> bool:
+    """Whether the names asked for are spelt without escapes; msgspec takes no others as a field's name."""
+    location = plan.locations[array.location]
+    return all(len(orjson.dumps(name)) == len(name.encode()) + 2 for name in (location.field, location.weight or ""))

@@ -54,8 +54,9 @@ def test_small_chunks_become_blocks(budget: Budget) -> None:
     held = Held(budget, 1_000_000)
     for _ in range(100_000):
         held.append(b"x")
-    assert b"".join(held.blocks()) == b"x" * 100_000
-    assert len(held.blocks()) == 2
+    blocks = held.hand_over()
+    assert (b"".join(blocks), len(blocks)) == (b"x" * 100_000, 2)
+    assert held.hand_over() == []
     assert budget.used == 100_000
     held.release()
     assert budget.used == 0
@@ -67,7 +68,7 @@ def test_order_is_kept(budget: Budget) -> None:
     chunks = [b"a", b"b" * 70_000, b"c", b"d" * 65_536, b"", b"e" * 65_535, b"f"]
     for chunk in chunks:
         held.append(chunk)
-    assert b"".join(held.blocks()) == b"".join(chunks)
+    assert b"".join(held.hand_over()) == b"".join(chunks)
 
 
 def test_known_size_is_reserved_first(budget: Budget) -> None:

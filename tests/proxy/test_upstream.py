@@ -266,3 +266,26 @@ def test_early_answer_survives_the_reset_of_its_connection(gateway: Gateway, ups
     with upstream.scripted(rude):
         for _ in range(40):
             assert exchange(gateway.port, request("POST", "/x", body=BIG)).status == 413
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
+    ],
+)
+def test_a_second_response_in_one_segment_is_nobodys(
+    first: bytes, status: int, body: bytes, gateway: Gateway, upstream: RecordingUpstream
+) -> None:
+    """What an upstream says beyond its one response neither changes that response nor answers the next request."""
+
+    def twice(conversation: Conversation) -> None:
+        conversation.read_body()
+        conversation.send(first + b"HTTP/1.1 500 X\r\nContent-Length: 3\r\n\r\nbad")
+
+    with Client(gateway.port) as client:
+        with upstream.scripted(twice):
+            response = client.send(request("GET", "/x")).response()
+        assert (response.status, response.body) == (status, body)
+        assert client.send(request("GET", "/y")).response().body == b"ok"
