@@ -203,11 +203,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._fail(UpstreamError("the upstream switched protocols unasked"))
         except httptools.HttpParserError as error:
-            if self._complete:
-                self._reusable = False  # the response is whole, it is what follows that is none
-            else:
-                cause = error.__context__ or error  # an error of ours, raised through the parser
-                self._fail(UpstreamError(f"the upstream's response is malformed: {cause}"))
+            cause = error.__context__ or error  # an error of ours comes through the parser
+            self._fail(UpstreamError(f"the upstream's response is malformed: {cause}"))
         self._wake()
 
     def eof_received(self) -> bool:
@@ -335,7 +332,7 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _fail(self, error: UpstreamError) -> None:
-        if self._error is None:
+        if self._error is None and not self._complete:  # a response that is whole stays so, whatever follows it
             self._error = error
         self.abort()
 

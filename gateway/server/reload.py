@@ -37,14 +37,17 @@ class Reloader:
         old = self._handler.service
         try:
             rules = load(self._path, dry_run=self._dry_run)
-        except ConfigurationError as error:
-            self.last = Outcome(datetime.now(UTC), tuple(str(error).splitlines()))
+            service = Service.of(rules, self._metrics, old)
+        except Exception as error:  # whatever a file does to us, the old one stays in force
+            if not isinstance(error, ConfigurationError):
+                _log.exception("the reload failed")
+            self.last = Outcome(datetime.now(UTC), tuple(str(error).splitlines() or [type(error).__name__]))
             self._metrics.reloads.labels("error").inc()
             for line in self.last.errors:
                 _log.error("%s", line)
             _log.error("the configuration in force stays", extra={"config": old.rules.fingerprint})
             return self.last
-        self._handler.service = Service.of(rules, self._metrics, old)
+        self._handler.service = service
         self.last = Outcome(datetime.now(UTC), ())
         self._metrics.reloads.labels("success").inc()
         for warning in warnings(rules, dry_run=self._dry_run):

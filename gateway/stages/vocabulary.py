@@ -40,7 +40,7 @@ DEFAULT_ALIASES: Mapping[str, str] = MappingProxyType(
 )
 
 # A longer text is no spelling of a stage; the bound keeps normalising cheap whatever a client sends.
-MAX_SPELLING_LENGTH = 1024
+MAX_SPELLING_LENGTH = 128
 
 # difflib's ratio, 2 × matching / total characters: one slip in a word of four reaches 0.75.
 NEAR = 0.75
