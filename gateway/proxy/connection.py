@@ -360,7 +360,8 @@ def _framing(headers: list[tuple[bytes, bytes]]) -> tuple[bool, int | None]:
     for name, value in headers:
         match name.lower():
             case b"transfer-encoding":
-                codings += [coding.strip().lower() for coding in value.split(b",")]
+                # Spaces, not tabs: llhttp takes a tab for part of the name, and has to agree on the framing.
+                codings += [coding.strip(b" ").lower() for coding in value.split(b",")]
             case b"content-length":
                 length = int(value)
     if codings and codings != [b"chunked"]:
