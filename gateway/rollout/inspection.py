@@ -185,14 +185,15 @@ class Inspection:
                 return
             self._decoder = decoder(coding, self._policy.max_body_bytes)
             self._body = BodyJudge(self._judge, root, self._findings, required=self._required)
+        # What is within the limit is looked at first, so that chunk borders do not decide between two reasons.
+        within = self._policy.max_body_bytes - self._received
         self._received += len(chunk)
-        if self._received > self._policy.max_body_bytes:
-            self._end(Reason.TOO_LARGE)
-            return
-        for piece in self._decoder.feed(chunk):
+        for piece in self._decoder.feed(chunk[:within]):
             if self._body is not None:
                 yield from self._body.feed(piece)
             yield
+        if len(chunk) > within:
+            self._end(Reason.TOO_LARGE)
 
     def _end(self, reason: Reason) -> None:
         self._reason = reason
