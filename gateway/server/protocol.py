@@ -38,8 +38,11 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
-        self._begun = False
+        self._begun = False  # whether bytes of a head have come that is not whole
+        self._end = b""  # of what came
         self._last_body: StreamReader = EMPTY_PAYLOAD
+        self._is_counted = False  # whether the last body has a length instead of chunks
+        self._finished: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, if there is room for one more connection."""
@@ -51,14 +54,33 @@ class Connection(web.RequestHandler):
             self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the parser; a head has to be whole `headerTimeoutSeconds` after its first byte."""
+        """Give bytes to the parser; a head has to be whole `headerTimeoutSeconds` after its first byte.
+
+        Behind a request that is being handled the time begins when that is done.
+        """
+        body, seen = self._last_body, self._last_body.total_bytes
         super().data_received(data)
         self._note_bodies()
-        self._begun = self._is_waiting()
-        if not self._begun:
+        if not self._is_waiting():
             self._stop_timer()
-        elif self._head_timer is None:
+            self._begun = self._has_more(data, seen if self._last_body is body else None)
+            if not self._request_in_progress:
+                self._expect_rest()  # aiohttp is just about to wait again
+        elif not self._begun:
+            self._begun = True
             self._expect_head()
+        self._end = (self._end + data[-4:])[-4:]
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Let go of a broken body, and wait for the rest of a next head that began behind the request."""
+        finished = await super().finish_response(request, resp, start_time)
+        self._finished = request.content
+        if self._finished.exception() is not None:
+            self._finished.feed_eof()  # aiohttp would read on, and log what it meets as a fault of ours
+        self._expect_rest()
+        return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
@@ -88,16 +110,44 @@ class Connection(web.RequestHandler):
         for message, body in self._messages:
             if isinstance(message, RawRequestMessage):
                 self._last_body = body
-            elif not self._last_body.is_eof():
+                self._is_counted = not message.chunked
+            elif self._last_body.is_eof():
+                continue
+            elif self._last_body is self._finished:
+                self._last_body.feed_eof()  # its request is answered; aiohttp reads the rest only to drop it
+                self.close()
+            else:
                 self._last_body.set_exception(RequestPayloadError("the body is not framed as its head says"))
+
+    def _has_more(self, data: bytes, seen: int | None) -> bool:
+        """Whether bytes came behind the last request; the parser keeps them and does not tell.
+
+        `seen` is how much of its body there was before `data`, None when its head came with `data`. A request ends
+        in an empty line (RFC 9112, sections 2.1 and 7.1) or so many bytes of body after one.
+        """
+        body = self._last_body
+        if not body.is_eof():
+            return False
+        if not data and seen is not None:
+            return self._begun  # aiohttp goes on with what it had put off
+        counted = body.total_bytes - (seen or 0) if self._is_counted else 0
+        if seen is not None and counted:
+            return counted < len(data)
+        window = self._end + data
+        return counted + 4 <= len(window) and not window[: len(window) - counted].endswith(b"\r\n\r\n")
 
     def _is_waiting(self) -> bool:
         """Whether no request is being handled and no head is complete."""
         return self._waiter is not None and not self._waiter.done()
 
     def _expect_head(self) -> None:
+        self._stop_timer()
         seconds = self._server.limits.header_timeout_seconds
         self._head_timer = self._loop.call_later(seconds, self._give_up_on_head)
+
+    def _expect_rest(self) -> None:
+        if self._begun and not self._messages:
+            self._expect_head()
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

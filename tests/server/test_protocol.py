@@ -6,7 +6,7 @@ import time
 import pytest
 from conftest import Serve
 from support.process import Gateway, configuration, eventually
-from support.upstream import Conversation, RecordingUpstream, answer
+from support.upstream import OK, Conversation, RecordingUpstream, answer
 from support.wire import Client, exchange, request
 
 HOST = b"Host: gateway.test\r\n"
@@ -125,6 +125,94 @@ def test_idle_connection_is_kept(gateway: Gateway) -> None:
         time.sleep(0.8)
         assert client.send(request("GET", "/")).response().status == 200
         assert client.send(b"GET / HT").response().status == 408
+
+
+def test_head_has_its_time_from_its_first_byte(gateway: Gateway) -> None:
+    """A client that takes its time before the first byte has the whole time for the head after it."""
+    with Client(gateway.port) as client:
+        time.sleep(0.4)
+        client.send(b"GET / HTTP/1.1\r\n")
+        time.sleep(0.3)
+        assert client.send(HOST + b"\r\n").response().status == 200
+
+
+FIRST = {
+    "no body": request("GET", "/"),
+    "counted": request("POST", "/", body=b"{}"),
+    "looks like a head": request("POST", "/", body=b'"\r\n\r\n"', content_type="text/plain"),
+    "chunked": request("POST", "/", chunks=[b"{", b"}"]),
+    "big": request("POST", "/", body=b"z" * 300_000, content_type="text/plain"),
+}
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+@pytest.mark.parametrize("pause", [0, 0.1], ids=["at once", "later"])
+def test_slow_head_behind_a_request(first: bytes, pause: float, gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """A head that began behind a running request has its time from that one's end, then is answered 408."""
+
+    def slow(conversation: Conversation) -> None:
+        conversation.read_body()
+        time.sleep(0.7)
+        conversation.send(OK)
+
+    with upstream.scripted(slow), Client(gateway.port, timeout=3) as client:
+        pieces = [first, b"GET / HT"] if pause else [first + b"GET / HT"]
+        for piece in pieces:
+            client.send(piece)
+            time.sleep(pause)
+        assert client.response().status == 200
+        begin = time.monotonic()
+        assert client.response().status == 408
+        assert 0.3 < time.monotonic() - begin < 1.5
+
+
+@pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
+def test_nothing_behind_a_request_is_no_slow_head(first: bytes, gateway: Gateway) -> None:
+    """A connection on which nothing came behind its requests rests as long as it likes, however they were sent."""
+    half, head = len(first) // 2, first.index(b"\r\n\r\n") + 3
+    cuts = (
+        [first],
+        [first + first],
+        [first[:-1], first[-1:]],
+        [first[:half], first[half:]],
+        [first[:head], first[head:]],
+    )
+    with Client(gateway.port) as client:
+        for pieces in cuts:
+            for piece in pieces:
+                client.send(piece)
+                time.sleep(0.05)
+            for _ in range(b"".join(pieces).count(b" HTTP/1.1")):
+                assert client.response().status == 200
+            time.sleep(0.6)
+        assert client.send(first).response().status == 200
+
+
+BROKEN = POST + b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "pieces"),
+    [
+        (400, [BROKEN + b"\r\n", b"canary\r\n"]),
+        (400, [BROKEN + b"\r\n2\r\nhi\r\ncanary\r\n"]),
+        (400, [BROKEN + b"\r\n2\r\nhi\r\n", b"canary\r\n"]),
+        (400, [BROKEN + b"Content-Type: application/json\r\n\r\n2\r\n{ \r\n", b"canary\r\n"]),
+        (417, [BROKEN + b"Expect: a-miracle\r\n\r\n", b"canary\r\n"]),
+    ],
+    ids=["alone", "at once", "later", "json", "behind an answer"],
+)
+def test_body_that_is_badly_framed_is_no_fault_of_ours(status: int, pieces: list[bytes], gateway: Gateway) -> None:
+    """Bad chunks end the one request, and no traceback is logged for them."""
+    logged = len(gateway.lines)
+    with Client(gateway.port) as client:
+        for piece in pieces:
+            client.send(piece)
+            time.sleep(0.1)
+        assert client.response().status == status
+        assert client.is_closed()
+    time.sleep(0.2)
+    assert [line for line in gateway.lines[logged:] if "raceback" in line] == []
 
 
 def test_slow_upstream_is_no_slow_head(gateway: Gateway, upstream: RecordingUpstream) -> None:
