@@ -103,9 +103,7 @@ def _show_version(value: bool) -> None:
 def common(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=lambda value: _show_version(value=value), is_eager=True
-        ),
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""

@@ -14,7 +14,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Coroutine
-from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
 from aiohttp import web
@@ -23,7 +22,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from gateway.proxy.body import Incoming, TooSlowError
 from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import Fields, request_head, response_head, values
-from gateway.proxy.problem import MEDIA_TYPE, Answer
+from gateway.proxy.problem import Answer
 from gateway.proxy.service import Service
 from gateway.rules.load import Upstream
 
@@ -95,16 +94,7 @@ class Exchange:
         """Send a response of the gateway's own."""
         call = self._call
         keep_alive = self._may_keep_alive() and call.incoming.read_to_end
-        fields = [
-            (b"Content-Type", MEDIA_TYPE),
-            (b"Content-Length", str(len(answer.body)).encode("ascii")),
-            (b"X-Request-Id", call.request_id.encode("ascii")),
-            *answer.headers,
-            *self._persistence(keep_alive=keep_alive),
-        ]
-        head = response_head(
-            answer.status, HTTPStatus(answer.status).phrase.encode(), (), added=fields, inspected=False
-        )
+        head = answer.head(call.request_id, self._persistence(keep_alive=keep_alive))
         self._count(answer.status)
         await call.request.writer.write(head if call.method == "HEAD" else head + answer.body)
         return Answered(answer.status, keep_alive=keep_alive)
@@ -159,7 +149,7 @@ class Exchange:
             host=call.host,
             inspected=self._inspected,
             chunked=call.incoming.chunked,
-            upstream=_authority(call.service.pools[self._name].upstream),
+            upstream=call.service.pools[self._name].authority,
         )
         if body is None:
             return head
@@ -297,11 +287,6 @@ class Exchange:
 
 def _framed(data: bytes, *, chunked: bool) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
-
-
-def _authority(upstream: Upstream) -> bytes:
-    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
-    return f"{host}:{upstream.port}".encode("ascii", "replace")
 
 
 def _is_stale(connection: Connection, error: UpstreamError) -> bool:

@@ -39,7 +39,6 @@ class Handler:
         self.service = service
         self.draining = False
         self.in_flight = 0
-        self._metrics = metrics
         self._budget = Budget(metrics.held_bytes)
         metrics.in_flight.set_function(lambda: self.in_flight)
 

@@ -1,5 +1,6 @@
 """Refusals as problem documents (RFC 9457). Nothing a client sent is echoed but stage values, cut, as JSON."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -7,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from gateway.proxy.headers import response_head
 from gateway.rollout.decision import Decision
 from gateway.stages.verdict import WHOLE_REQUEST, Reason, Verdict, Violation
 from gateway.stages.vocabulary import Vocabulary
@@ -36,6 +38,18 @@ class Answer:
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def head(self, request_id: str, persistence: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the head as it goes out; `persistence` says what becomes of the connection."""
+        fields = [
+            (b"Content-Type", MEDIA_TYPE),
+            (b"Content-Length", b"%d" % len(self.body)),
+            (b"X-Request-Id", request_id.encode("ascii")),
+            *self.headers,
+            *persistence,
+        ]
+        phrase = HTTPStatus(self.status).phrase.encode("ascii")
+        return response_head(self.status, phrase, (), added=fields, inspected=False)
 
 
 def problem(status: int, reason: str, detail: str, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:
@@ -88,9 +102,8 @@ def _violation(violation: Violation) -> dict[str, Any]:
 
 
 def _detail(verdict: Verdict) -> str:
-    least = "at least " if verdict.count_is_lower_bound else ""
     if verdict.reason is Reason.WEIGHT_SUM:
         return "the weights of the stages do not sum to 1"
     if verdict.count_is_lower_bound:
-        return f"{least}{verdict.count} stage values are not canonical"
+        return f"at least {verdict.count} stage values are not canonical"
     return f"{verdict.count} of {verdict.values} stage values are not canonical"

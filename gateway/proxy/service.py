@@ -30,11 +30,7 @@ class Service:
         for name, upstream in rules.upstreams.items():
             pool = before.get(name)
             pools[name] = pool if pool and _same(pool, upstream, timeout) else Pool(upstream, timeout)
-        for name, pool in before.items():
-            if pools.get(name) is not pool:
-                pool.retire()
-        metrics.describe(rules)
-        return cls(
+        made = cls(
             rules=rules,
             pools=pools,
             upstream_metrics={name: UpstreamMetrics(metrics, name) for name in (*rules.upstreams, "none")},
@@ -43,6 +39,12 @@ class Service:
                 for pattern, endpoint in rules.endpoints.endpoints.items()
             },
         )
+        # Only now is anything of the old one let go.
+        for name, pool in before.items():
+            if pools.get(name) is not pool:
+                pool.retire()
+        metrics.describe(rules)
+        return made
 
     def close(self) -> None:
         """Close the connections that are idle, and the others when they come back."""

@@ -14,6 +14,8 @@ class Pool:
 
     def __init__(self, upstream: Upstream, connect_timeout: float) -> None:
         self.upstream = upstream
+        host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+        self.authority = f"{host}:{upstream.port}".encode("ascii", "replace")
         self.connect_timeout = connect_timeout
         self._idle: deque[Connection] = deque()
         self._sweeper: asyncio.TimerHandle | None = None

@@ -13,7 +13,6 @@ a single stage does not.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
 from gateway.rollout.decision import Decision, Standing, decide
@@ -21,7 +20,7 @@ from gateway.rollout.endpoints import Match
 from gateway.rollout.media import coding_of, objection_to_media
 from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, demotion, less_strict
 from gateway.stages.encoding import Decoder, EncodingError, decoder
-from gateway.stages.locators import Node, Shape, pointer_to
+from gateway.stages.locators import Node, Pointer, Shape
 from gateway.stages.query import judge_query, parameters
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
@@ -234,8 +233,7 @@ class Inspection:
         for number, location in enumerate(self._judge.plan.locations):
             if location.required and location.shape is not Shape.QUERY:
                 self._findings.values += 1
-                place = pointer_to(location.path)
-                self._findings.add(number, Reason.MISSING, None, partial(str, place))
+                self._findings.add(number, Reason.MISSING, None, Pointer.of(location.path))
 
     def _demotion(self) -> Demotion | None:
         method = self._head.method

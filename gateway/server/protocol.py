@@ -9,7 +9,6 @@ both are seen to here.
 
 import asyncio
 import logging
-from http import HTTPStatus
 from typing import Any
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, http_parser, web
@@ -19,9 +18,8 @@ from aiohttp.web_protocol import RequestPayloadError
 from gateway.errors import GatewayError
 from gateway.proxy.exchange import Answered
 from gateway.proxy.handler import Handler, head_problem
-from gateway.proxy.headers import HeadError, request_id, response_head
+from gateway.proxy.headers import HeadError, request_id
 from gateway.proxy.parser import parser_settings, refused_head
-from gateway.proxy.problem import MEDIA_TYPE
 from gateway.rules.model import Limits
 
 KEEP_ALIVE_SECONDS = 75.0
@@ -179,15 +177,7 @@ class _Refusal(Answered):
         super().__init__(error.status, keep_alive=False)
         identity, _ = request_id(())
         answer = head_problem(error, identity)
-        fields = [
-            (b"Content-Type", MEDIA_TYPE),
-            (b"Content-Length", str(len(answer.body)).encode("ascii")),
-            (b"X-Request-Id", identity.encode("ascii")),
-            *answer.headers,
-            (b"Connection", b"close"),
-        ]
-        phrase = HTTPStatus(answer.status).phrase.encode("ascii")
-        self.bytes = response_head(answer.status, phrase, (), added=fields, inspected=False) + answer.body
+        self.bytes = answer.head(identity, [(b"Connection", b"close")]) + answer.body
 
     async def prepare(self, request: web.BaseRequest) -> None:
         await request.writer.write(self.bytes)

@@ -20,7 +20,7 @@ import orjson
 
 from gateway.stages.assessor import Assessor
 from gateway.stages.document import Walk, add_up, may_repeat
-from gateway.stages.incremental import PIECE, IncrementalJudge
+from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Array, Pointer
 from gateway.stages.projection import Malformed, Projection
@@ -64,9 +64,11 @@ class Cutter:
         """
         array, projection = judge.plan.array, judge.projection
         end = parsed = 0
+        if array is None or projection is None:
+            return None, parsed
         for _ in range(_TRIES):
             match = judge.opening.match(buffer) if end == 0 and judge.at_the_top else judge.opening.search(buffer, end)
-            if match is None or array is None or projection is None:
+            if match is None:
                 break
             end = match.end()
             del match  # it holds the buffer, which could not shrink
@@ -208,10 +210,8 @@ class Cutter:
         walk.visit_elements(elements, node, self._pointer, splice.count)
         if may_repeat(framed, walk.met):
             self.parsed += len(framed)
-            again = IncrementalJudge(node, Assessor(judge.plan, judge.vocabulary, Findings(), required=False))
-            for start in range(0, len(framed), PIECE):
-                again.feed(framed[start : start + PIECE])
-            reason = again.finish()
+            assessor = Assessor(judge.plan, judge.vocabulary, Findings(), required=False)
+            reason = judge_name_by_name(framed, node, assessor)
             if reason is Reason.UNPARSEABLE:
                 return False
             self.ambiguous = self.ambiguous or reason is Reason.AMBIGUOUS_JSON

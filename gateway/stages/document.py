@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from gateway.stages.assessor import Assessor, fund_text, is_number
-from gateway.stages.incremental import PIECE, PROTOTYPE, IncrementalJudge
+from gateway.stages.incremental import PROTOTYPE_BYTES, judge_name_by_name
 from gateway.stages.locators import Absence, Node, Plan, Pointer, Role, is_index
 from gateway.stages.splice import Splice
 from gateway.stages.verdict import Findings, Reason
@@ -63,19 +63,12 @@ def judge_document(
         if not may_repeat(body, walk.met):
             findings.extend(own)
             return None
-    return _judge_name_by_name(body, plan.root, Assessor(plan, vocabulary, findings, required=required), splice)
+    return judge_name_by_name(body, plan.root, Assessor(plan, vocabulary, findings, required=required), splice)
 
 
 def _is_only_too_large_a_number(error: orjson.JSONDecodeError) -> bool:
     """Whether orjson refused a number that a float cannot hold, which is JSON all the same (RFC 8259, section 6)."""
     return "infinity" in error.msg
-
-
-def _judge_name_by_name(body: bytes, root: Node, assessor: Assessor, splice: Splice | None) -> Reason | None:
-    judge = IncrementalJudge(root, assessor, splice)
-    for start in range(0, len(body), PIECE):
-        judge.feed(body[start : start + PIECE])
-    return judge.finish()
 
 
 def may_repeat(body: bytes, met: dict[str, int]) -> bool:
@@ -84,7 +77,7 @@ def may_repeat(body: bytes, met: dict[str, int]) -> bool:
     `met` counts the objects in which each name was found. Every one of them holds the name at least once in the
     raw bytes, so equal counts prove that none holds it twice. An escape could spell a name in other bytes.
     """
-    if PROTOTYPE.encode() in body or len(met) > _MAX_COUNTED_NAMES:
+    if PROTOTYPE_BYTES in body or len(met) > _MAX_COUNTED_NAMES:
         return True
     if any(body.count(orjson.dumps(name)) != times for name, times in met.items()):
         return True
@@ -133,7 +126,7 @@ class Walk:
     def visit_elements(self, array: list[Any], node: Node, pointer: Pointer, base: int = 0) -> None:
         """Judge the elements of an array at `node`, whose first one here has index `base`."""
         elements, indices = node.elements, node.indices
-        plain = self._plain_location(elements) if elements is not None and not indices else None
+        plain = elements.plain_location if elements is not None and not indices else None
         if plain is not None and elements is not None:
             self._visit_plain(array, elements, plain, pointer, base)
         elif elements is not None:
@@ -146,16 +139,6 @@ class Walk:
                     self.visit(array[int(name)], below, Pointer(pointer, name))
         absent = (a for a in node.required if a.name != "*" and not (is_index(a.name) and int(a.name) < len(array)))
         self._report_absent(absent, pointer)
-
-    def _plain_location(self, node: Node) -> int | None:
-        """Return the number of the location whose elements stand at `node`, when nothing else is asked of them."""
-        if len(node.duties) != 1 or node.duties[0].role is not Role.ELEMENT or node.every is not None:
-            return None
-        number = node.duties[0].location
-        leaves = node.members.values()
-        if all(leaf.is_leaf and all(duty.location == number for duty in leaf.duties) for leaf in leaves):
-            return number
-        return None
 
     def _visit_plain(self, array: list[Any], node: Node, number: int, pointer: Pointer, base: int) -> None:
         """Judge elements of which only their stage, and its weight, is asked: the way of nearly every request.

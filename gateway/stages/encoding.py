@@ -18,7 +18,7 @@ from gateway.stages.verdict import Reason
 
 MAX_RATIO = 100
 RATIO_COUNTS_FROM = 8 * 1024 * 1024  # repetitive bodies compress 284 times; it matters only past some size
-PIECE = 64 * 1024
+OUTPUT = 64 * 1024
 _SLICE = 4 * 1024
 
 
@@ -84,12 +84,12 @@ class _Inflater:
                     raise EncodingError(Reason.ENCODING_BAD)
                 self._stream = zlib.decompressobj(self._wbits)
             try:
-                piece = self._stream.decompress(rest, PIECE)
+                piece = self._stream.decompress(rest, OUTPUT)
             except zlib.error as error:
                 raise EncodingError(Reason.ENCODING_BAD) from error
             rest = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
             # zlib may have taken all input and still have more to say than one piece holds.
-            held_back = len(piece) == PIECE and not self._stream.eof
+            held_back = len(piece) == OUTPUT and not self._stream.eof
             if piece:
                 self._count(len(piece))
                 yield piece

@@ -27,12 +27,21 @@ from gateway.stages.strict import MAX_DEPTH, Sieve
 from gateway.stages.verdict import Reason
 
 PROTOTYPE = "__proto__"
+PROTOTYPE_BYTES = PROTOTYPE.encode()
 # An object whose every name counts may hold so many; past that nothing bounded can tell that all are different.
 MAX_NAMES = 50_000
 PIECE = 16 * 1024
 _LONG_NAME = 64  # characters; of a longer one a digest is remembered, so that memory stays flat
 
 _CONTAINERS: dict[str, Any] = {"start_map": {}, "start_array": []}
+
+
+def judge_name_by_name(body: bytes, root: Node, assessor: Assessor, splice: Splice | None = None) -> Reason | None:
+    """Judge a whole body; returns what `IncrementalJudge.finish` does."""
+    judge = IncrementalJudge(root, assessor, splice)
+    for start in range(0, len(body), PIECE):
+        judge.feed(body[start : start + PIECE])
+    return judge.finish()
 
 
 class _Frame:

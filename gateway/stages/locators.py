@@ -141,6 +141,16 @@ class Node:
         """Whether no location goes on from here."""
         return not self.members and self.every is None and self.elements is None
 
+    @property
+    def plain_location(self) -> int | None:
+        """The number of the location whose elements stand here, when nothing else is asked of them."""
+        if len(self.duties) != 1 or self.duties[0].role is not Role.ELEMENT or self.every is not None:
+            return None
+        number = self.duties[0].location
+        leaves = self.members.values()
+        plain = all(leaf.is_leaf and all(duty.location == number for duty in leaf.duties) for leaf in leaves)
+        return number if plain else None
+
     def has(self, role: Role) -> bool:
         """Whether some location asks for `role` here."""
         return any(duty.role is role for duty in self.duties)
@@ -282,12 +292,10 @@ def _array(locations: tuple[Location, ...], root: Node | None) -> Array | None:
     element = node.elements
     if element is None or len(node.duties) > 1 or node.members or node.indices or node.every is not None:
         return None
-    plain = element.every is None and not element.indices and element.elements is None and len(element.duties) == 1
     asked = {location.field, location.weight} - {None}
-    if not plain or location.field == location.weight or set(element.members) != asked:
+    if element.plain_location is None or element.indices or element.elements is not None:
         return None
-    leaves = element.members.values()
-    if not all(leaf.is_leaf and all(duty.location == number for duty in leaf.duties) for leaf in leaves):
+    if location.field == location.weight or set(element.members) != asked:
         return None
     return Array(node, number, location.path)
 

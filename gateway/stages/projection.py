@@ -17,12 +17,10 @@ import orjson
 from stringzilla import count as times
 
 from gateway.stages.document import escapes_in_names
-from gateway.stages.incremental import PROTOTYPE
+from gateway.stages.incremental import PROTOTYPE_BYTES
 from gateway.stages.locators import Array, Plan
 from gateway.stages.strict import MAX_DEPTH, SURROGATE
 from gateway.stages.vocabulary import Vocabulary
-
-_PROTOTYPE = PROTOTYPE.encode()
 
 
 class Malformed(Exception):  # noqa: N818 - a finding, not a fault
@@ -87,7 +85,7 @@ class Projection:
         if bare:
             # Only guarded names and canonical stages are strings here, so every colon ends a guarded name.
             return bool(times(window, b":") == count * len(self._names))
-        if times(window, _PROTOTYPE):
+        if times(window, PROTOTYPE_BYTES):
             return False
         brackets = times(window, b"{") + times(window, b"[") if self._may_be_deep else 0
         if brackets >= count + self._spare_brackets:

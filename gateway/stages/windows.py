@@ -40,7 +40,7 @@ class BodyJudge:
     def parsed(self) -> int:
         """How many bytes were given to a parser so far: a small multiple of the body, whatever the body.
 
-        Each failure is paid for by bytes proven before (`_IN_VAIN`), or by the first few windows.
+        The cutter pays for each failure with bytes proven before, or with the first few windows.
         """
         return self._parsed + (self._cutter.parsed if self._cutter is not None else 0)
 
@@ -109,7 +109,7 @@ class BodyJudge:
         self._parsed += parsed
         return cutter
 
-    def _judge_rest(self, cutter: "Cutter | None") -> Reason | None:
+    def _judge_rest(self, cutter: Cutter | None) -> Reason | None:
         """Judge what is kept as a document, the proven elements replaced by their stand-in."""
         if cutter is not None:
             cutter.close(self._buffer)

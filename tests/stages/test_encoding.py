@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.stages.encoding import MAX_RATIO, PIECE, RATIO_COUNTS_FROM, Coding, EncodingError, decoder
+from gateway.stages.encoding import MAX_RATIO, OUTPUT, RATIO_COUNTS_FROM, Coding, EncodingError, decoder
 from gateway.stages.verdict import Reason
 
 TEXT = b'{"stage": "seed", "pad": "' + bytes(random.Random(1).choices(b"abcdefgh", k=200_000)) + b'"}'
@@ -47,8 +47,8 @@ def cut(body: bytes, seed: int) -> Iterator[bytes]:
         (Coding.GZIP, GZIP + GZIP + gzip.compress(b"") + gzip.compress(b"x"), TEXT + TEXT + b"x"),
         (Coding.GZIP, gzip.compress(b""), b""),
         (Coding.GZIP, b"".join(gzip.compress(bytes([c])) for c in b"[1]" * 500), b"[1]" * 500),
-        (Coding.GZIP, gzip.compress(bytes(PIECE)), bytes(PIECE)),
-        (Coding.GZIP, gzip.compress(bytes(3 * PIECE)), bytes(3 * PIECE)),
+        (Coding.GZIP, gzip.compress(bytes(OUTPUT)), bytes(OUTPUT)),
+        (Coding.GZIP, gzip.compress(bytes(3 * OUTPUT)), bytes(3 * OUTPUT)),
     ],
     ids=["identity", "gzip", "deflate", "members", "empty", "many members", "one piece", "three pieces"],
 )
@@ -102,8 +102,8 @@ def test_a_bomb_is_too_large_before_it_is_open() -> None:
     with pytest.raises(EncodingError) as caught:
         pieces.extend(map(len, decoder(Coding.GZIP, 1 << 40).feed(bomb)))
     assert caught.value.reason is Reason.TOO_LARGE
-    assert max(pieces) <= PIECE
-    assert sum(pieces) <= max(RATIO_COUNTS_FROM, MAX_RATIO * len(bomb)) + PIECE
+    assert max(pieces) <= OUTPUT
+    assert sum(pieces) <= max(RATIO_COUNTS_FROM, MAX_RATIO * len(bomb)) + OUTPUT
 
 
 def test_a_repetitive_body_below_eight_mib_opens() -> None:

@@ -1,5 +1,6 @@
 """How findings become a verdict."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from gateway.stages.verdict import (
 def gathered(*found: tuple[int, Reason, Any, str]) -> Findings:
     findings = Findings()
     for location, reason, value, pointer in found:
-        findings.add(location, reason, value, lambda pointer=pointer: pointer)  # type: ignore[misc]
+        findings.add(location, reason, value, partial(str, pointer))
     return findings
 
 

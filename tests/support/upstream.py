@@ -7,16 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from support.wire import BrokenOffError, Fields, Reader, parse_head, values
+from support.wire import BrokenOffError, Message, Reader, parse_head
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Upstream: yes\r\n\r\nok"
 
 
 @dataclass
-class Received:
+class Received(Message):
     """One request as it arrived. `framed` is its body with the framing, `body` without; b"" until read."""
 
-    head: bytes
     connection: int
     framed: bytes = b""
     body: bytes = b""
@@ -25,17 +24,6 @@ class Received:
     @property
     def line(self) -> bytes:
         return parse_head(self.head)[0]
-
-    @property
-    def fields(self) -> Fields:
-        return parse_head(self.head)[1]
-
-    def values(self, name: str) -> list[str]:
-        return values(self.fields, name)
-
-    def value(self, name: str) -> str | None:
-        found = self.values(name)
-        return found[0] if found else None
 
 
 class ConversationEndError(Exception):

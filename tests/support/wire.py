@@ -84,16 +84,10 @@ class Reader:
 
 
 @dataclass
-class Response:
-    """A whole response; `head` as it came, `body` without its framing."""
+class Message:
+    """What a request and a response have in common: a head, as it came."""
 
     head: bytes
-    body: bytes = b""
-    interim: list[bytes] = field(default_factory=list)
-
-    @property
-    def status(self) -> int:
-        return int(self.head.split(b" ", 2)[1])
 
     @property
     def fields(self) -> Fields:
@@ -105,6 +99,18 @@ class Response:
     def value(self, name: str) -> str | None:
         found = self.values(name)
         return found[0] if found else None
+
+
+@dataclass
+class Response(Message):
+    """A whole response; `head` as it came, `body` without its framing."""
+
+    body: bytes = b""
+    interim: list[bytes] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        return int(self.head.split(b" ", 2)[1])
 
 
 class Client:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def decided(*unknown: str, fund: str | None = None) -> Decision:
     findings = Findings()
     findings.values = len(unknown) + 1
     for number, value in enumerate(unknown):
-        findings.add(0, Reason.DISALLOWED_VALUE, value, lambda number=number: f"/{number}")  # type: ignore[misc]
+        findings.add(0, Reason.DISALLOWED_VALUE, value, partial("/{}".format, number))
     result = Result.WARN if unknown else Result.PASS
     return Decision(SIMULATE, Standing(Mode.WARN, Mode.WARN), findings.verdict(), result, fund)
 
