@@ -11,11 +11,14 @@ Rules of the room:
 
 import asyncio
 from dataclasses import dataclass
+from mmap import mmap
+from typing import TypeAlias
 
 from aiohttp import StreamReader, web
 from prometheus_client import Gauge
 
-_BLOCK = 64 * 1024
+Block: TypeAlias = bytes | memoryview
+_BLOCK = 256 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -58,13 +61,15 @@ class Budget:
 class Held:
     """A body being held, or the part of it that came so far.
 
-    Small chunks are joined into blocks: held one by one they would take many times their size.
+    Chunks are joined into blocks: held one by one small ones would take many times their size. Each block is a
+    mapping of its own, which the system takes back at once. On the heap the last of some hundred megabytes to be
+    let go of made one stretch of 15 ms, in which the allocator gave all of it back.
     """
 
     def __init__(self, budget: Budget, limit: int) -> None:
         self._budget = budget
         self._limit = limit
-        self._blocks: list[bytes] = []
+        self._blocks: list[Block] = []
         self._tail = bytearray()
         self._size = 0
         self._reserved = 0
@@ -83,15 +88,14 @@ class Held:
         self._size += len(chunk)
         if self._size > self._reserved:
             self._reserve(self._size - self._reserved)
-        if len(chunk) >= _BLOCK and not self._tail:
-            self._blocks.append(chunk)
-            return
         self._tail += chunk
         if len(self._tail) >= _BLOCK:
-            self._blocks.append(bytes(self._tail))
-            self._tail.clear()
+            block = mmap(-1, len(self._tail))
+            block.write(self._tail)
+            self._blocks.append(memoryview(block))
+            self._tail = bytearray()
 
-    def hand_over(self) -> list[bytes]:
+    def hand_over(self) -> list[Block]:
         """Return what is held, in order, and keep only its count."""
         blocks, self._blocks = self._blocks, []
         if self._tail:

@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._watch = self._loop.call_later(timeout, self._look)
         self.write(head)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send body bytes.
 
         Once the connection is gone they go nowhere, and `head` or `read` tell; nor do they once the response is

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.proxy.body import Incoming, TooSlowError
+from gateway.proxy.body import Block, Incoming, TooSlowError
 from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import Fields, request_head, response_head, values
 from gateway.proxy.problem import Answer
@@ -53,7 +53,7 @@ class Listener(Protocol):
     async def hear(self, chunk: bytes) -> None:
         """Take note of body bytes that go upstream."""
 
-    def end(self) -> list[tuple[bytes, bytes]]:
+    async def end(self) -> list[tuple[bytes, bytes]]:
         """Take note that the body is complete; returns the fields to add to the response."""
 
 
@@ -100,7 +100,7 @@ class Exchange:
         return Answered(answer.status, keep_alive=keep_alive)
 
     async def forward(
-        self, ready: list[bytes], listener: Listener | None, sent: Callable[[], None] | None = None
+        self, ready: list[Block], listener: Listener | None, sent: Callable[[], None] | None = None
     ) -> Answered:
         """Send the request upstream and relay the response. Raises UpstreamError while nothing was relayed.
 
@@ -109,14 +109,16 @@ class Exchange:
         """
         call = self._call
         pool = call.service.pools[self._name]
-        while call.incoming.exists and call.incoming.at_hand and not call.incoming.read_to_end:
-            ready.append(await call.incoming.read())
+        incoming = call.incoming
+        while incoming.exists and incoming.at_hand and not incoming.read_to_end:
+            chunk = await incoming.read()
+            ready.append(chunk)
             if listener is not None:
-                await listener.hear(ready[-1])
-        self._heard_all = call.incoming.read_to_end
+                await listener.hear(chunk)
+        self._heard_all = incoming.read_to_end
         if listener is not None and self._heard_all:
-            listener.end()
-        at_once = call.incoming.read_to_end and sum(map(len, ready)) <= _AT_ONCE
+            await listener.end()
+        at_once = incoming.read_to_end and sum(map(len, ready)) <= _AT_ONCE
         opening = self._opening(ready) if at_once else self._opening(None)
         fresh = False
         while True:
@@ -136,7 +138,7 @@ class Exchange:
             finally:
                 pool.release(connection)
 
-    def _opening(self, body: list[bytes] | None) -> bytes:
+    def _opening(self, body: list[Block] | None) -> bytes:
         """Return the head, and the whole body after it when it is given."""
         call = self._call
         peer = call.request.remote
@@ -168,7 +170,7 @@ class Exchange:
             except (RequestPayloadError, TooSlowError):
                 return Answered(answered.status, keep_alive=False)  # the one response is out already
             if listener is not None:
-                listener.end()
+                await listener.end()
         except UpstreamError:
             if pump.done() and pump.exception() is not None:
                 raise pump.exception() from None  # type: ignore[misc]  # it is the client that broke off
@@ -185,17 +187,19 @@ class Exchange:
     async def _pump(
         self,
         connection: Connection,
-        ready: list[bytes],
+        ready: list[Block],
         listener: Listener | None,
         sent: Callable[[], None] | None,
     ) -> None:
         """Send the body up as it arrives, and let it be heard on the way."""
         incoming = self._call.incoming
         try:
-            for block in ready:
-                connection.write(_framed(block, chunked=incoming.chunked))
+            ready.reverse()
+            while ready:
+                # Let go of one by one, and others have their turn: a long body is a long copy, and much to free.
+                connection.write(_framed(ready.pop(), chunked=incoming.chunked))
+                await asyncio.sleep(0)
                 await connection.drain()
-            ready.clear()
             if sent is not None:
                 sent()
             while chunk := await incoming.read():
@@ -217,7 +221,7 @@ class Exchange:
         metrics = self._call.service.upstream_metrics[self._name]
         if metrics.duration is not None:
             metrics.duration.observe(time.perf_counter() - self._began)
-        added = listener.end() if listener is not None and self._heard_all else []
+        added = await listener.end() if listener is not None and self._heard_all else []
         try:
             return await self._send_response(connection, head, added)
         except (UpstreamError, TimeoutError):
@@ -285,8 +289,8 @@ class Exchange:
         self._call.service.upstream_metrics[self._name].answered(status)
 
 
-def _framed(data: bytes, *, chunked: bool) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
+def _framed(data: Block, *, chunked: bool) -> Block:
+    return b"".join([b"%x\r\n" % len(data), data, b"\r\n"]) if chunked else data
 
 
 def _is_stale(connection: Connection, error: UpstreamError) -> bool:

@@ -123,7 +123,7 @@ class Handler:
         held = Held(self._budget, call.service.rules.limits.held_bytes)
         try:
             whole = await _read_and_judge(call.incoming, judging, held)
-            decision = judging.conclude(whole=whole)
+            decision = await judging.conclude(whole=whole)
             if decision is not None and decision.refused:
                 vocabulary = call.service.rules.policy.vocabulary
                 return await exchange.answer(refusal(decision, call.path, call.request_id, vocabulary))
@@ -197,8 +197,8 @@ class _Tee:
     async def hear(self, chunk: bytes) -> None:
         await self._judging.feed(chunk)
 
-    def end(self) -> list[tuple[bytes, bytes]]:
-        return stage_fields(self._judging.conclude())
+    async def end(self) -> list[tuple[bytes, bytes]]:
+        return stage_fields(await self._judging.conclude())
 
 
 class _Told(_Tee):

@@ -7,17 +7,18 @@ import time
 from gateway.proxy.service import Service
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.inspection import Inspection
+from gateway.stages.turns import Turns
 from gateway.telemetry.logs import cut
 
 _log = logging.getLogger("gateway.validation")
-_TURN_SECONDS = 0.001
+_TURN_SECONDS = 0.0005
 _LOGGED = frozenset({Result.REJECT, Result.WOULD_REJECT})
 
 
 class Judging:
     """Feeds an inspection, adds up the time it takes, and counts its decision."""
 
-    __slots__ = ("_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection")
+    __slots__ = ("_closing", "_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection")
 
     def __init__(self, inspection: Inspection, service: Service, request_id: str, seconds: float) -> None:
         self.inspection = inspection
@@ -25,24 +26,21 @@ class Judging:
         self._request_id = request_id
         self._seconds = seconds
         self._decision: Decision | None = None
+        self._closing: Turns[None] | None = None
         self._concluded = False
 
     async def feed(self, chunk: bytes) -> None:
         """Judge the next bytes of the body; others have their turn before long."""
-        begin = time.perf_counter()
-        for _ in self.inspection.steps(chunk):
-            now = time.perf_counter()
-            if now - begin > _TURN_SECONDS:
-                self._seconds += now - begin
-                await asyncio.sleep(0)
-                begin = time.perf_counter()
-        self._seconds += time.perf_counter() - begin
+        await self._in_turns(self.inspection.steps(chunk))
 
-    def conclude(self, *, whole: bool = True) -> Decision | None:
-        """Return the decision on what was fed; the first call counts and logs it.
+    async def conclude(self, *, whole: bool = True) -> Decision | None:
+        """Return the decision on what was fed; the first call counts and logs it, and may be on its way at the second.
 
         `whole` false says that the body was not seen to its end.
         """
+        if self._closing is None:
+            self._closing = self.inspection.closing(whole=whole)
+        await self._in_turns(self._closing)
         if self._concluded:
             return self._decision
         self._concluded = True
@@ -58,6 +56,16 @@ class Judging:
             if decision.result in _LOGGED:
                 self._tell(decision)
         return decision
+
+    async def _in_turns(self, work: Turns[None]) -> None:
+        begin = time.perf_counter()
+        for _ in work:
+            now = time.perf_counter()
+            if now - begin > _TURN_SECONDS:
+                self._seconds += now - begin
+                await asyncio.sleep(0)
+                begin = time.perf_counter()
+        self._seconds += time.perf_counter() - begin
 
     def _tell(self, decision: Decision) -> None:
         verdict = decision.verdict

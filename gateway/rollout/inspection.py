@@ -8,10 +8,12 @@ a single stage does not.
     for chunk in body:
         for _ in inspection.steps(chunk):   # bounded stretches of work; others may have their turn between them
             ...
+    for _ in inspection.closing():          # the same; `finish` does it where nobody waits
+        ...
     decision = inspection.finish()          # None: there was nothing to inspect
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
@@ -22,6 +24,7 @@ from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, de
 from gateway.stages.encoding import Decoder, EncodingError, decoder
 from gateway.stages.locators import Node, Pointer, Shape
 from gateway.stages.query import judge_query, parameters
+from gateway.stages.turns import Turns, at_once
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
 
@@ -122,11 +125,10 @@ class Inspection:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, as they came."""
-        for _ in self.steps(chunk):
-            pass
+        at_once(self.steps(chunk))
 
-    def steps(self, chunk: bytes) -> Iterator[None]:
-        """Take the next bytes as `feed` does, but yield between bounded stretches of work."""
+    def steps(self, chunk: bytes) -> Turns[None]:
+        """Take the next bytes as `feed` does, but in turns."""
         if not chunk or self._reason is not None or self._judge.plan.root is None:
             return
         try:
@@ -136,12 +138,32 @@ class Inspection:
         except Exception as error:
             self._fail(error)
 
-    def finish(self, *, whole: bool = True) -> Decision | None:
-        """Return the decision on what was fed, None when there was nothing to inspect.
+    def closing(self, *, whole: bool = True) -> Turns[None]:
+        """Judge in turns what is left of the body; nothing when that was done before.
 
         `whole` false says that the body was not seen to its end: what was found is a lower bound then.
         """
-        verdict = self._verdict(whole=whole)
+        opened, body = self._decoder, self._body
+        if self._reason is not None or opened is None or body is None:
+            return
+        try:
+            if whole:
+                opened.finish()
+            self._reason = yield from body.finish() if whole else body.give_up()
+        except EncodingError as error:
+            self._end(error.reason)
+        except Exception as error:
+            self._fail(error)
+        self._body = None
+
+    def finish(self, *, whole: bool = True) -> Decision | None:
+        """Return the decision on what was fed, None when there was nothing to inspect; `whole` as in `closing`."""
+        at_once(self.closing(whole=whole))
+        try:
+            verdict = self._verdict(whole=whole)
+        except Exception as error:
+            self._fail(error)
+            verdict = self._verdict(whole=whole)  # it says so
         if verdict is None:
             return None
         fund = self._fund_so_far()
@@ -174,7 +196,7 @@ class Inspection:
             return Reason.ENCODING
         return Reason.TOO_LARGE if length > self._policy.max_body_bytes else None
 
-    def _take(self, chunk: bytes, root: Node) -> Iterator[None]:
+    def _take(self, chunk: bytes, root: Node) -> Turns[None]:
         if self._decoder is None:
             # Only now is it certain that a chunked body is not empty.
             objection = self._objection_to_body(len(chunk))
@@ -203,9 +225,7 @@ class Inspection:
         self._end(Reason.INTERNAL_ERROR)
 
     def _verdict(self, *, whole: bool) -> Verdict | None:
-        if self._reason is None and self._decoder is not None and self._body is not None:
-            self._close_body(self._decoder, self._body, whole=whole)
-        elif self._reason is None and whole:
+        if self._reason is None and self._decoder is None and whole:
             self._report_absent_body()
         findings = self._findings
         if self._reason is not None:
@@ -213,19 +233,6 @@ class Inspection:
         if self._decoder is None and findings.values == 0:
             return None
         return findings.verdict(lower_bound=not whole)
-
-    def _close_body(self, opened: Decoder, body: BodyJudge, *, whole: bool) -> None:
-        try:
-            if whole:
-                opened.finish()
-                self._reason = body.finish()
-            else:
-                self._reason = body.give_up()
-        except EncodingError as error:
-            self._end(error.reason)
-        except Exception as error:
-            self._fail(error)
-        self._body = None
 
     def _report_absent_body(self) -> None:
         if not self._required:

@@ -23,8 +23,9 @@ from gateway.stages.document import Walk, add_up, may_repeat
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Array, Pointer
-from gateway.stages.projection import Malformed, Projection
+from gateway.stages.projection import Good, Malformed, Projection
 from gateway.stages.splice import Splice
+from gateway.stages.turns import Turns
 from gateway.stages.verdict import Findings, Reason
 
 _TRIES = 4
@@ -57,8 +58,8 @@ class Cutter:
         self._in_vain = 0
 
     @classmethod
-    def find(cls, judge: Judge, buffer: bytearray, *, required: bool) -> "tuple[Cutter | None, int]":
-        """Prove where the array begins, and take what is before its `[` out of the buffer.
+    def find(cls, judge: Judge, buffer: bytearray, *, required: bool) -> "Turns[tuple[Cutter | None, int]]":
+        """Prove in turns where the array begins, and take what is before its `[` out of the buffer.
 
         Returns the cutter, None when the array is not found, and how many bytes were parsed for it.
         """
@@ -74,7 +75,9 @@ class Cutter:
             del match  # it holds the buffer, which could not shrink
             head = bytes(buffer[:end])
             parsed += 2 * len(head)
-            if all(_at(_closed(head, array.path, b"%d" % n), array.path) == [n] for n in (0, 1)):
+            first = _at(_closed(head, array.path, b"0"), array.path)
+            yield
+            if first == [0] and _at(_closed(head, array.path, b"1"), array.path) == [1]:
                 del buffer[: end - 1]
                 cutter = cls(judge, array, projection, head, required=required)
                 cutter.ascii_only = buffer.isascii()
@@ -97,11 +100,11 @@ class Cutter:
         """Return the document with the proven elements replaced by one `null`."""
         return b"".join([self._head, _STAND_IN, rest] if self.splice.count else [self._head[:-1], rest])
 
-    def cut(self, buffer: bytearray) -> Iterator[None]:
-        """Take window after window out of the buffer while it holds enough; yields after each."""
+    def cut(self, buffer: bytearray) -> Turns[None]:
+        """Take window after window out of the buffer while it holds enough."""
         while not self.stuck and len(buffer) >= self._limit:
             sizes = self._judge.sizes
-            if self._cut_one(buffer):
+            if (yield from self._cut_one(buffer)):
                 self._limit = sizes.window
             elif self._limit >= sizes.largest or self._in_vain > self._affordable:
                 self.stuck = True
@@ -109,30 +112,22 @@ class Cutter:
                 self._limit *= 2
             yield
 
-    def close(self, buffer: bytearray) -> None:
+    def close(self, buffer: bytearray) -> Turns[None]:
         """Take the last window out of a buffer that nothing will be added to, up to the `]` of the array."""
-        opener, end = buffer[0], len(buffer)
+        end = len(buffer)
         for _ in range(_TRIES):
             end = buffer.rfind(b"]", 1, end)
             if end < 0:
                 return
-            buffer[0] = ord("[")
-            proven = self._prove(buffer, end + 1)
-            buffer[0] = opener
-            if proven:
+            if (yield from self._prove(buffer, end)):
                 del buffer[:end]
                 return
 
-    def _cut_one(self, buffer: bytearray) -> bool:
+    def _cut_one(self, buffer: bytearray) -> Turns[bool]:
         """Take one window out of the buffer, whose first byte is the array's `[`, or the comma after an element."""
-        opener = buffer[0]
         for end, _ in zip(self._candidates(buffer), range(_TRIES), strict=False):
-            # Bracketed in place: no byte is copied.
             before = self.parsed
-            buffer[0], buffer[end] = b"[]"
-            proven = self._prove(buffer, end + 1)
-            buffer[0], buffer[end] = opener, ord(",")
-            if proven:
+            if (yield from self._prove(buffer, end)):
                 self._proven += end
                 self._learn(buffer, end)
                 del buffer[:end]
@@ -175,24 +170,36 @@ class Cutter:
             if self._separators is None or separator not in self._separators[:1]:
                 self._separators = [separator]
 
-    def _prove(self, buffer: bytearray, end: int) -> bool:
-        """Whether `buffer[:end]`, an array, is whole elements; then they are judged and counted."""
-        self.parsed += end
-        try:
-            good = self._projection.elements(buffer, end, ascii_only=self.ascii_only)
-        except Malformed:
+    def _prove(self, buffer: bytearray, end: int) -> Turns[bool]:
+        """Whether what stands between `buffer[0]` and `buffer[end]` is whole elements; then judge and count them."""
+        found = self._look(buffer, end)
+        if isinstance(found, bytes):
+            return (yield from self._judge_exactly(found))
+        if found is None or not found.count:
             return False
-        if good is None:
-            return self._judge_exactly(bytes(buffer[:end]))
-        if not good.count:
-            return False
-        self.splice.count += good.count
-        self.splice.findings.values += good.count
-        if good.weights is not None:
-            self.splice.total = add_up(good.weights, self.splice.total)
+        self.splice.count += found.count
+        self.splice.findings.values += found.count
+        if found.weights is not None:
+            self.splice.total = add_up(found.weights, self.splice.total)
         return True
 
-    def _judge_exactly(self, framed: bytes) -> bool:
+    def _look(self, buffer: bytearray, end: int) -> Good | bytes | None:
+        """Take a fast look at what may be an array but for its brackets.
+
+        Returns None when it is no JSON, and the array itself when it is not certain that all is good.
+        """
+        self.parsed += end + 1
+        opener, closer = buffer[0], buffer[end]
+        buffer[0], buffer[end] = b"[]"  # in place: no byte is copied
+        try:
+            good = self._projection.elements(buffer, end + 1, ascii_only=self.ascii_only)
+            return bytes(buffer[: end + 1]) if good is None else good
+        except Malformed:
+            return None
+        finally:
+            buffer[0], buffer[end] = opener, closer
+
+    def _judge_exactly(self, framed: bytes) -> Turns[bool]:
         depth = len(self._array.path)
         self.parsed += len(framed)
         try:
@@ -207,11 +214,11 @@ class Cutter:
         judge, node, splice = self._judge, self._array.node, self.splice
         findings = Findings()
         walk = Walk(Assessor(judge.plan, judge.vocabulary, findings, required=self._required))
-        walk.visit_elements(elements, node, self._pointer, splice.count)
+        yield from walk.visit_elements(elements, node, self._pointer, splice.count)
         if may_repeat(framed, walk.met):
             self.parsed += len(framed)
             assessor = Assessor(judge.plan, judge.vocabulary, Findings(), required=False)
-            reason = judge_name_by_name(framed, node, assessor)
+            reason = yield from judge_name_by_name(framed, node, assessor)
             if reason is Reason.UNPARSEABLE:
                 return False
             self.ambiguous = self.ambiguous or reason is Reason.AMBIGUOUS_JSON

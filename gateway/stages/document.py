@@ -15,6 +15,7 @@ Rules of the room:
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -23,11 +24,14 @@ from gateway.stages.assessor import Assessor, fund_text, is_number
 from gateway.stages.incremental import PROTOTYPE_BYTES, judge_name_by_name
 from gateway.stages.locators import Absence, Node, Plan, Pointer, Role, is_index
 from gateway.stages.splice import Splice
+from gateway.stages.turns import Turns
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.vocabulary import Vocabulary
 
 # More different names than this are not counted one by one in the raw bytes.
 _MAX_COUNTED_NAMES = 32
+# So many values are looked at in one stretch; the dearest, each its own finding, cost some microseconds.
+_STRETCH = 100
 
 _ANY_ESCAPE = re.compile(rb"\\")
 _UNICODE_ESCAPE = re.compile(rb"\\u")
@@ -42,8 +46,8 @@ def judge_document(
     *,
     required: bool = False,
     splice: Splice | None = None,
-) -> Reason | None:
-    """Add to `findings` what is wrong in a whole body at the locations of `plan`.
+) -> Turns[Reason | None]:
+    """Add to `findings` what is wrong in a whole body at the locations of `plan`, in turns.
 
     Returns a reason about the whole body when there is one; what was found besides then counts for nothing.
     `required` says whether the absence of a required location is a violation (it is on POST and PUT).
@@ -59,11 +63,12 @@ def judge_document(
         if not _is_only_too_large_a_number(error):
             return Reason.UNPARSEABLE
     else:
-        walk.visit(document, plan.root, Pointer())
+        yield from walk.visit(document, plan.root, Pointer())
         if not may_repeat(body, walk.met):
             findings.extend(own)
             return None
-    return judge_name_by_name(body, plan.root, Assessor(plan, vocabulary, findings, required=required), splice)
+    assessor = Assessor(plan, vocabulary, findings, required=required)
+    return (yield from judge_name_by_name(body, plan.root, assessor, splice))
 
 
 def _is_only_too_large_a_number(error: orjson.JSONDecodeError) -> bool:
@@ -93,54 +98,65 @@ def escapes_in_names(names: Iterable[str]) -> re.Pattern[bytes]:
 
 
 class Walk:
-    """One pass along the tree, in document order. `met` counts the objects that hold each name looked for."""
+    """One pass along the tree, in document order and in turns. `met` counts the objects that hold each name."""
 
     def __init__(self, assessor: Assessor, splice: Splice | None = None) -> None:
         self.met: dict[str, int] = {}
         self._assessor = assessor
         self._splice = splice
+        self._left = _STRETCH
 
-    def visit(self, value: Any, node: Node, pointer: Pointer) -> None:
+    def visit(self, value: Any, node: Node, pointer: Pointer) -> Turns[None]:
         """Judge `value`, which stands at `node`, and all that is configured below it."""
+        self._meet_duties(value, node, pointer)
         if type(value) is list:
-            self._meet_duties(value, node, pointer)
-            self._visit_array(value, node, pointer)
+            yield from self._visit_array(value, node, pointer)
         elif type(value) is dict:
-            self._meet_duties(value, node, pointer)
-            self._visit_object(value, node, pointer)
+            yield from self._visit_object(value, node, pointer)
         else:
-            self._meet_duties(value, node, pointer)
             self._report_absent(node.required, pointer)
 
-    def _visit_array(self, array: list[Any], node: Node, pointer: Pointer) -> None:
+    def _is_due(self) -> bool:
+        """Count one more value; returns whether others should have their turn."""
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = _STRETCH
+        return True
+
+    def _visit_array(self, array: list[Any], node: Node, pointer: Pointer) -> Turns[None]:
         splice = self._splice
         if splice is not None and node is splice.node and array[:1] == [None]:
             self._splice = None
             self._assessor.findings.extend(splice.findings)
-            self.visit_elements(array[1:], node, pointer, splice.count)
-            self._sum_array(array[1:], node, pointer, splice)
+            yield from self.visit_elements(array[1:], node, pointer, splice.count)
+            yield from self._sum_array(array[1:], node, pointer, splice)
         else:
-            self.visit_elements(array, node, pointer)
-            self._sum_array(array, node, pointer)
+            yield from self.visit_elements(array, node, pointer)
+            yield from self._sum_array(array, node, pointer)
 
-    def visit_elements(self, array: list[Any], node: Node, pointer: Pointer, base: int = 0) -> None:
+    def visit_elements(self, array: list[Any], node: Node, pointer: Pointer, base: int = 0) -> Turns[None]:
         """Judge the elements of an array at `node`, whose first one here has index `base`."""
         elements, indices = node.elements, node.indices
         plain = elements.plain_location if elements is not None and not indices else None
         if plain is not None and elements is not None:
-            self._visit_plain(array, elements, plain, pointer, base)
+            for start in range(0, len(array), _STRETCH):
+                yield from self._visit_plain(array[start : start + _STRETCH], elements, plain, pointer, base + start)
+                yield
         elif elements is not None:
             for index, element in enumerate(array, base):
                 below = indices.get(str(index), elements) if indices else elements
-                self.visit(element, below, Pointer(pointer, str(index)))
+                yield from self.visit(element, below, Pointer(pointer, str(index)))
+                if self._is_due():
+                    yield
         else:
             for name, below in sorted(indices.items(), key=lambda item: int(item[0])):
                 if int(name) < len(array):
-                    self.visit(array[int(name)], below, Pointer(pointer, name))
+                    yield from self.visit(array[int(name)], below, Pointer(pointer, name))
         absent = (a for a in node.required if a.name != "*" and not (is_index(a.name) and int(a.name) < len(array)))
         self._report_absent(absent, pointer)
 
-    def _visit_plain(self, array: list[Any], node: Node, number: int, pointer: Pointer, base: int) -> None:
+    def _visit_plain(self, array: list[Any], node: Node, number: int, pointer: Pointer, base: int) -> Turns[None]:
         """Judge elements of which only their stage, and its weight, is asked: the way of nearly every request.
 
         What is not as it should be in any other way than its stage goes the long way.
@@ -151,8 +167,14 @@ class Walk:
         weighed = assessor.tolerance is not None and weight is not None
         met_name = met_weight = 0
         for index, element in enumerate(array, base):
-            if type(element) is not dict or name not in element or (weighed and not is_number(element.get(weight))):
-                self.visit(element, node, Pointer(pointer, str(index)))
+            if type(element) is not dict:
+                assessor.wrong_type(element, number, Pointer(pointer, str(index)))
+                continue
+            if name not in element and weight not in element:
+                self._report_missing_in_element(element, node, Pointer(pointer, str(index)))
+                continue
+            if name not in element or (weighed and not is_number(element.get(weight))):
+                yield from self.visit(element, node, Pointer(pointer, str(index)))
                 continue
             met_name += 1
             met_weight += weight in element
@@ -165,7 +187,7 @@ class Walk:
         if weight is not None:
             self._meet(weight, met_weight)
 
-    def _visit_object(self, members: dict[str, Any], node: Node, pointer: Pointer) -> None:
+    def _visit_object(self, members: dict[str, Any], node: Node, pointer: Pointer) -> Turns[None]:
         keys = [duty.location for duty in node.duties if duty.role is Role.KEYS]
         for name, below in self._followed(members, node, every=bool(keys)):
             self._meet(name)
@@ -176,11 +198,13 @@ class Walk:
                 for location in keys:
                     self._assessor.weight(members[name], location, place)
             if below is not None:
-                self.visit(members[name], below, place)
+                yield from self.visit(members[name], below, place)
+            if self._is_due():
+                yield
         self._report_missing_in_element(members, node, pointer)
         self._report_absent((a for a in node.required if a.name not in members and a.name != "*"), pointer)
         for location in keys:
-            self._sum(list(members.values()), location, pointer)
+            yield from self._sum(members.values(), location, pointer)
 
     @staticmethod
     def _followed(members: dict[str, Any], node: Node, *, every: bool) -> Iterator[tuple[str, Node | None]]:
@@ -234,19 +258,24 @@ class Walk:
             for absence in absent:
                 self._assessor.missing(absence.location, partial(pointer, absence.rest))
 
-    def _sum_array(self, array: list[Any], node: Node, pointer: Pointer, splice: Splice | None = None) -> None:
+    def _sum_array(self, array: list[Any], node: Node, pointer: Pointer, splice: Splice | None = None) -> Turns[None]:
         for duty in node.duties:
             weight = self._assessor.locations[duty.location].weight
             if duty.role is Role.EACH and weight is not None:
                 spliced = splice is not None and splice.location == duty.location
-                weights = [element.get(weight) if type(element) is dict else None for element in array]
-                self._sum(weights, duty.location, pointer, splice.total if splice is not None and spliced else 0.0)
+                weights = (element.get(weight) if type(element) is dict else None for element in array)
+                yield from self._sum(
+                    weights, duty.location, pointer, splice.total if splice is not None and spliced else 0.0
+                )
 
-    def _sum(self, weights: list[Any], location: int, pointer: Pointer, begin: float | None = 0.0) -> None:
+    def _sum(self, weights: Iterable[Any], location: int, pointer: Pointer, begin: float | None = 0.0) -> Turns[None]:
         """Compare a sum of weights with 1; weights that cannot be read were reported where they stand."""
         if self._assessor.tolerance is None:
             return
-        total = add_up(weights, begin)
+        total, left = begin, iter(weights)
+        while total is not None and (some := list(islice(left, 10 * _STRETCH))):
+            total = add_up(some, total)
+            yield
         if total is not None:
             self._assessor.total(total, location, pointer)
 

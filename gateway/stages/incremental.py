@@ -24,24 +24,29 @@ from gateway.stages.assessor import Assessor, fund_text
 from gateway.stages.locators import Absence, Duty, Node, Role, escape, is_index
 from gateway.stages.splice import Splice
 from gateway.stages.strict import MAX_DEPTH, Sieve
+from gateway.stages.turns import Turns
 from gateway.stages.verdict import Reason
 
 PROTOTYPE = "__proto__"
 PROTOTYPE_BYTES = PROTOTYPE.encode()
 # An object whose every name counts may hold so many; past that nothing bounded can tell that all are different.
 MAX_NAMES = 50_000
-PIECE = 16 * 1024
+PIECE = 8 * 1024
+_STRETCH = 256  # events that are taken in one stretch; the dearest, each its own finding, cost some microseconds
 _LONG_NAME = 64  # characters; of a longer one a digest is remembered, so that memory stays flat
 
 _CONTAINERS: dict[str, Any] = {"start_map": {}, "start_array": []}
 
 
-def judge_name_by_name(body: bytes, root: Node, assessor: Assessor, splice: Splice | None = None) -> Reason | None:
-    """Judge a whole body; returns what `IncrementalJudge.finish` does."""
+def judge_name_by_name(
+    body: bytes, root: Node, assessor: Assessor, splice: Splice | None = None
+) -> Turns[Reason | None]:
+    """Judge a whole body in turns; returns what `IncrementalJudge.finish` does."""
     judge = IncrementalJudge(root, assessor, splice)
     for start in range(0, len(body), PIECE):
-        judge.feed(body[start : start + PIECE])
-    return judge.finish()
+        yield from judge.feed(body[start : start + PIECE])
+        yield
+    return (yield from judge.finish())
 
 
 class _Frame:
@@ -98,36 +103,45 @@ class IncrementalJudge:
         """The reason about the whole document that is known so far, of a document that may turn out to be no JSON."""
         return self._reason
 
-    def feed(self, piece: bytes) -> None:
-        """Judge the next bytes; best no more than `PIECE` at once."""
-        if not self._broken:
-            self._guarded(lambda: self._send(self._sieve.pass_on(piece)))
+    def feed(self, piece: bytes) -> Turns[None]:
+        """Judge the next bytes in turns; best no more than `PIECE` at once."""
+        yield from self._guarded(self._send(piece))
 
-    def finish(self) -> Reason | None:
-        """Return the reason about the whole document, None when the findings say all."""
-        if not self._broken:
-            self._guarded(self._close)
+    def finish(self) -> Turns[Reason | None]:
+        """Judge in turns what is left; returns the reason about the whole document, None when the findings say all."""
+        yield from self._guarded(self._close())
         return Reason.UNPARSEABLE if self._broken else self._reason
 
-    def _guarded(self, work: Any) -> None:
+    def _guarded(self, work: Turns[None]) -> Turns[None]:
+        if self._broken:
+            return
         try:
-            work()
+            yield from work
         except (ijson.JSONError, ValueError, ArithmeticError, SystemError):
             # SystemError, ArithmeticError: numbers of thousands of digits, which Python does not read.
             self._broken = True
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, piece: bytes) -> Turns[None]:
+        data = self._sieve.pass_on(piece)
         if data:
             self._parser.send(data)
-            self._take_events()
+            yield from self._take_events()
 
-    def _close(self) -> None:
-        self._send(self._sieve.finish())
+    def _close(self) -> Turns[None]:
+        data = self._sieve.finish()
+        if data:
+            self._parser.send(data)
         self._parser.close()
-        self._take_events()
+        yield from self._take_events()
 
-    def _take_events(self) -> None:
+    def _take_events(self) -> Turns[None]:
         events = self._events
+        for start in range(0, len(events), _STRETCH):
+            self._take(events[start : start + _STRETCH])
+            yield
+        del events[:]
+
+    def _take(self, events: list[tuple[str, Any]]) -> None:
         for event, value in events:
             if self._skipped:
                 if event in _CONTAINERS:
@@ -144,7 +158,6 @@ class IncrementalJudge:
                 self._end()
             else:
                 self._scalar(value)
-        del events[:]
 
     # Names and values, in document order.
 

@@ -15,8 +15,8 @@ class Sizes:
     """Bytes: of a window, of one that had to grow, and of a body without windows that is kept for one parse."""
 
     window: int = 64 * 1024
-    largest: int = 256 * 1024
-    collected: int = 512 * 1024
+    largest: int = 128 * 1024
+    collected: int = 128 * 1024
 
 
 class Judge:

@@ -124,8 +124,8 @@ class Findings:
     ) -> None:
         """Record one finding at the configured location number `location`.
 
-        `place` makes the JSON Pointer and `suggest` the suggestion; both are called for the first finding of a
-        group only, so that a million findings cost little more than their count.
+        `place` makes the JSON Pointer, for the first finding of a group only, and `suggest` the suggestion, for a
+        verdict only, so that a million findings cost little more than their count.
         """
         self.count += 1
         if self.first is None:
@@ -136,8 +136,7 @@ class Findings:
             group.occurrences += 1
         elif len(self._groups) < MAX_VIOLATIONS:
             pointer = None if parameter is not None else place()
-            suggestion = suggest() if suggest is not None else None
-            self._groups[key] = _Group(pointer, parameter, shown(value), reason, suggestion)
+            self._groups[key] = _Group(pointer, parameter, shown(value), reason, suggest)
         else:
             self.truncated = True
 
@@ -179,7 +178,7 @@ class Findings:
 class _Group:
     """A violation whose occurrences are still being counted."""
 
-    __slots__ = ("_violation", "occurrences")
+    __slots__ = ("_suggest", "_violation", "occurrences")
 
     def __init__(
         self,
@@ -187,13 +186,15 @@ class _Group:
         parameter: str | None,
         value: Scalar,
         reason: Reason,
-        suggestion: str | None,
+        suggest: Callable[[], str | None] | None,
     ) -> None:
-        self._violation = (pointer, parameter, value, reason, suggestion)
+        self._violation = (pointer, parameter, value, reason)
+        self._suggest = suggest
         self.occurrences = 1
 
     def frozen(self) -> Violation:
-        return Violation(*self._violation, self.occurrences)
+        suggestion = self._suggest() if self._suggest is not None else None
+        return Violation(*self._violation, suggestion, self.occurrences)
 
 
 def _identity(value: object) -> tuple[object, ...]:

@@ -157,7 +157,10 @@ class Vocabulary:
         matcher.set_seq2(plain)
         for spelling, name in self._spellings.items():
             matcher.set_seq1(spelling)
+            # Bounds from above, a tenth of the cost (documentation of difflib): most spellings are not near.
+            if matcher.real_quick_ratio() < NEAR or matcher.quick_ratio() < NEAR:
+                continue
             best[name] = max(best.get(name, 0.0), matcher.ratio())
-        top = max(best.values())
+        top = max(best.values(), default=0.0)
         winners = [name for name, ratio in best.items() if ratio == top]
         return winners[0] if top >= NEAR and len(winners) == 1 else None

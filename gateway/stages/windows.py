@@ -8,7 +8,6 @@ A short body, and one with no such array, is kept and judged at once; past `Size
 judge as well.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.stages.assessor import Assessor
@@ -17,13 +16,14 @@ from gateway.stages.document import judge_document
 from gateway.stages.incremental import PIECE, IncrementalJudge
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Node
+from gateway.stages.turns import Turns
 from gateway.stages.verdict import MAX_VIOLATIONS, Findings, Reason
 
 _SHORT = 2 * 1024  # a body that one parse judges faster than any machinery
 
 
 class BodyJudge:
-    """Judges one body. Findings in the body are added to `findings` at the end, or when asked for."""
+    """Judges one body, in turns. Its findings are added to `findings` at the end, or when asked for."""
 
     def __init__(self, judge: Judge, root: Node, findings: Findings, *, required: bool) -> None:
         self._judge = judge
@@ -59,14 +59,14 @@ class BodyJudge:
         later = cutter.splice.findings.distinct if cutter is not None else 0
         return max(self._findings.distinct, later) >= MAX_VIOLATIONS
 
-    def feed(self, data: bytes) -> Iterator[None]:
-        """Take the next bytes; yields between bounded stretches of work."""
+    def feed(self, data: bytes) -> Turns[None]:
+        """Take the next bytes."""
         self._buffer += data
         if self._stream is not None:
             yield from self._feed_stream(self._stream)
             return
         if self._cutter is None and self._windowed and len(self._buffer) > self._judge.sizes.window:
-            self._cutter = self._found()
+            yield from self._find()
             self._windowed = self._cutter is not None
         if self._cutter is not None:
             self._cutter.ascii_only = self._cutter.ascii_only and data.isascii()
@@ -76,52 +76,54 @@ class BodyJudge:
         elif len(self._buffer) > self._judge.sizes.collected:
             yield from self._go_over()
 
-    def finish(self) -> Reason | None:
+    def finish(self) -> Turns[Reason | None]:
         """Judge what is left, and return the reason about the whole body, None when the findings say all."""
         if self._stream is not None:
-            self._flush(self._stream)
-            reason = self._stream.finish()
+            yield from self._flush(self._stream)
+            reason = yield from self._stream.finish()
         else:
             if self._cutter is None and self._windowed and len(self._buffer) > _SHORT:
-                self._cutter = self._found()
-            reason = self._judge_rest(self._cutter)
+                yield from self._find()
+            reason = yield from self._judge_rest(self._cutter)
         if self._cutter is not None and self._cutter.ambiguous and reason is None:
             return Reason.AMBIGUOUS_JSON
         if reason is Reason.UNPARSEABLE:
             self._findings.fund = None  # some ways to judge had read it before they saw that there is no document
         return reason
 
-    def give_up(self) -> Reason | None:
+    def give_up(self) -> Turns[Reason | None]:
         """Add what was found so far to the findings, the body not having been seen to its end."""
         cutter, reason = self._cutter, None
         if self._stream is not None:
-            self._flush(self._stream)
+            yield from self._flush(self._stream)
             reason = self._stream.reason
         elif cutter is not None:
             # What the head holds comes first. A sum may not be complete, and what is required may still come.
             judge, plan = self._judge, replace(self._judge.plan, tolerance=None)
-            reason = judge_document(cutter.closed_head, plan, judge.vocabulary, self._findings, required=False)
+            head = cutter.closed_head
+            reason = yield from judge_document(head, plan, judge.vocabulary, self._findings, required=False)
             self._findings.extend(cutter.splice.findings)
         return Reason.AMBIGUOUS_JSON if cutter is not None and cutter.ambiguous else reason
 
-    def _found(self) -> Cutter | None:
-        cutter, parsed = Cutter.find(self._judge, self._buffer, required=self._required)
+    def _find(self) -> Turns[None]:
+        self._cutter, parsed = yield from Cutter.find(self._judge, self._buffer, required=self._required)
         self._parsed += parsed
-        return cutter
 
-    def _judge_rest(self, cutter: Cutter | None) -> Reason | None:
+    def _judge_rest(self, cutter: Cutter | None) -> Turns[Reason | None]:
         """Judge what is kept as a document, the proven elements replaced by their stand-in."""
         if cutter is not None:
-            cutter.close(self._buffer)
+            yield from cutter.close(self._buffer)
         body = bytes(self._buffer) if cutter is None else cutter.stand_in(self._buffer)
         splice = None if cutter is None else cutter.splice_if_any
         judge = self._judge
         self._parsed += len(body)
-        return judge_document(
-            body, judge.plan, judge.vocabulary, self._findings, required=self._required, splice=splice
+        return (
+            yield from judge_document(
+                body, judge.plan, judge.vocabulary, self._findings, required=self._required, splice=splice
+            )
         )
 
-    def _go_over(self) -> Iterator[None]:
+    def _go_over(self) -> Turns[None]:
         """Hand over to the incremental judge, what was proven replaced by its stand-in."""
         judge, cutter = self._judge, self._cutter
         assessor = Assessor(judge.plan, judge.vocabulary, self._findings, required=self._required)
@@ -130,22 +132,22 @@ class BodyJudge:
         if cutter is not None:
             # By itself: a piece that is no JSON brings nothing with it, and what was proven is certain.
             rest, self._buffer = self._buffer, bytearray(cutter.stand_in(bytearray()))
-            self._flush(self._stream)
+            yield from self._flush(self._stream)
             self._buffer = rest
         yield from self._feed_stream(self._stream)
 
-    def _feed_stream(self, stream: IncrementalJudge) -> Iterator[None]:
+    def _feed_stream(self, stream: IncrementalJudge) -> Turns[None]:
         # Only whole pieces: the parser reads a token again from its beginning with every piece of it.
         while len(self._buffer) >= PIECE:
-            self._feed_piece(stream)
-            yield
+            yield from self._feed_piece(stream)
 
-    def _flush(self, stream: IncrementalJudge) -> None:
+    def _flush(self, stream: IncrementalJudge) -> Turns[None]:
         while self._buffer:
-            self._feed_piece(stream)
+            yield from self._feed_piece(stream)
 
-    def _feed_piece(self, stream: IncrementalJudge) -> None:
+    def _feed_piece(self, stream: IncrementalJudge) -> Turns[None]:
         piece = bytes(self._buffer[:PIECE])
         del self._buffer[:PIECE]
         self._parsed += len(piece)
-        stream.feed(piece)
+        yield from stream.feed(piece)
+        yield

@@ -10,7 +10,7 @@ _HEAD = (
     "POST /api/monte-carlo/simulate HTTP/1.1\r\nHost: bench\r\n"
     "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n"
 )
-_ENTRY = b'{"stage":"series-a","weight":0.0001,"companyId":123456,"name":"Company","notes":"' + b"n" * 140 + b'"}'
+ENTRY = b'{"stage":"series-a","weight":0.0001,"companyId":123456,"name":"Company","notes":"' + b"n" * 140 + b'"}'
 
 
 def post(port: int, pieces: Iterator[bytes], length: int) -> tuple[int, bytes]:
@@ -26,9 +26,9 @@ def post(port: int, pieces: Iterator[bytes], length: int) -> tuple[int, bytes]:
     return int(answer.split(b" ", 2)[1]), answer
 
 
-def generated(size: int) -> tuple[Iterator[bytes], int]:
+def generated(size: int, entry: bytes = ENTRY) -> tuple[Iterator[bytes], int]:
     """Return a body of about `size` bytes as pieces, made as they are needed, and its exact length."""
-    block = b",".join([_ENTRY] * 256)
+    block = b",".join([entry] * 256)
     count = max(1, size // (len(block) + 1))
     begin, end = b'{"fundId":1,"stageDistribution":[', b"]}"
 
@@ -41,12 +41,12 @@ def generated(size: int) -> tuple[Iterator[bytes], int]:
     return pieces(), len(begin) + count * (len(block) + 1) - 1 + len(end)
 
 
-def at_once(port: int, clients: int, size: int) -> list[int]:
+def at_once(port: int, clients: int, size: int, entry: bytes = ENTRY) -> list[int]:
     """Send so many generated bodies at the same time; returns the statuses."""
     statuses: list[int] = []
 
     def one() -> None:
-        pieces, length = generated(size)
+        pieces, length = generated(size, entry)
         statuses.append(post(port, pieces, length)[0])
 
     threads = [threading.Thread(target=one) for _ in range(clients)]

@@ -76,7 +76,7 @@ def stretches() -> dict[str, Any]:
     result = {}
     with _place() as (_, upstream):
         for mode in ("warn", "enforce"):
-            for shape, size in (("array", 100 * MB), ("star", 10 * MB)):
+            for shape, size in (("array", 100 * MB), ("star", 10 * MB), ("empty", 2 * MB)):
                 command = [sys.executable, "-m", "bench.stretches", str(upstream), "4", str(size), mode, shape]
                 done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
                 result[f"{mode}, {shape}"] = json.loads(done.stdout.splitlines()[-1])

@@ -2,7 +2,7 @@
 
 Runs the gateway in this process on asyncio's own loop, whose callbacks can be timed one by one; the code under the
 callbacks is the same as on uvloop. Prints one JSON line: callbacks, and the milliseconds of their percentiles.
-Arguments: upstream's port, clients, bytes of each body, mode, shape (`array`, `star`).
+Arguments: upstream's port, clients, bytes of each body, mode, shape (`array`, `star`, `empty`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import time
 from asyncio import events
 from pathlib import Path
 
-from bench.clients import at_once, percentile
+from bench.clients import ENTRY, at_once, percentile
 from gateway.rules.load import load
 from gateway.server.app import App
 from gateway.settings import Settings
@@ -22,6 +22,7 @@ from gateway.settings import Settings
 _STAGES = {
     "array": {"each": "/stageDistribution", "field": "stage", "weight": "weight"},
     "star": {"value": "/stageDistribution/*/stage"},
+    "empty": {"each": "/stageDistribution", "field": "stage"},
 }
 
 
@@ -56,13 +57,15 @@ def main(upstream: int, clients: int, size: int, mode: str, shape: str) -> None:
             loop = asyncio.get_running_loop()
 
             def ready(port: int, _: int) -> None:
-                stretches.clear()
-
                 def work() -> None:
-                    statuses.extend(at_once(port, clients, size))
+                    statuses.extend(at_once(port, clients, size, b"{}" if shape == "empty" else ENTRY))
                     loop.call_soon_threadsafe(app.stop)
 
-                threading.Thread(target=work).start()
+                def begin() -> None:
+                    stretches.clear()  # of the start, of which this call is part
+                    threading.Thread(target=work).start()
+
+                loop.call_soon(begin)
 
             await app.run(ready)
 

@@ -53,11 +53,11 @@ def test_small_chunks_become_blocks(budget: Budget) -> None:
     """Many small chunks are held as few blocks, at the size they are."""
     held = Held(budget, 1_000_000)
     for _ in range(100_000):
-        held.append(b"x")
+        held.append(b"abcdef")
     blocks = held.hand_over()
-    assert (b"".join(blocks), len(blocks)) == (b"x" * 100_000, 2)
+    assert (b"".join(blocks), len(blocks)) == (b"abcdef" * 100_000, 3)
     assert held.hand_over() == []
-    assert budget.used == 100_000
+    assert budget.used == 600_000
     held.release()
     assert budget.used == 0
 

@@ -10,6 +10,7 @@ import pytest
 from gateway.stages.assessor import fund_text
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
 
@@ -31,7 +32,7 @@ def value(pointer: str, *, required: bool = False) -> Location:
 def judged(body: str | bytes, plan: Plan, *, required: bool = False, accept_aliases: bool = False) -> Verdict:
     findings = Findings()
     text = body.encode() if isinstance(body, str) else body
-    reason = judge_document(text, plan, Vocabulary(accept_aliases=accept_aliases), findings, required=required)
+    reason = at_once(judge_document(text, plan, Vocabulary(accept_aliases=accept_aliases), findings, required=required))
     return findings.verdict() if reason is None else whole_request(reason)
 
 

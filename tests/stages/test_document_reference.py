@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import DEFAULT_ALIASES, DEFAULT_CANONICAL, Vocabulary
 
@@ -211,7 +212,7 @@ def actual(
 ) -> Outcome:
     findings = Findings()
     plan = Plan.of(locations, fund=fund, tolerance=tolerance)
-    reason = judge_document(text, plan, Vocabulary(), findings, required=required)
+    reason = at_once(judge_document(text, plan, Vocabulary(), findings, required=required))
     if reason is not None:
         return reason.value, 1, [], 0, None
     verdict = findings.verdict()

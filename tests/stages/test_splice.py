@@ -10,6 +10,7 @@ from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.splice import Splice
+from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason, Verdict
 
 PLAN = Plan.of(
@@ -27,7 +28,7 @@ def splice(count: int = 3, total: float | None = 0.5) -> Splice:
 
 def exactly(body: bytes, proven: Splice) -> tuple[Reason | None, Verdict]:
     findings = Findings()
-    return judge_document(body, PLAN, VOCABULARY, findings, splice=proven), findings.verdict()
+    return at_once(judge_document(body, PLAN, VOCABULARY, findings, splice=proven)), findings.verdict()
 
 
 def incrementally(body: bytes, proven: Splice) -> tuple[Reason | None, Verdict]:
@@ -35,8 +36,8 @@ def incrementally(body: bytes, proven: Splice) -> tuple[Reason | None, Verdict]:
     assert PLAN.root is not None
     judge = IncrementalJudge(PLAN.root, Assessor(PLAN, VOCABULARY, findings, required=False), proven)
     for index in range(len(body)):
-        judge.feed(body[index : index + 1])
-    return judge.finish(), findings.verdict()
+        at_once(judge.feed(body[index : index + 1]))
+    return at_once(judge.finish()), findings.verdict()
 
 
 @pytest.mark.parametrize("judge", [exactly, incrementally])

@@ -29,6 +29,7 @@ from support.judges import (
 
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.windows import BodyJudge
 
@@ -81,7 +82,7 @@ def test_the_three_judges_mean_the_same(seed: int, number: int, size: int) -> No
     findings = Findings()
     judge = BodyJudge(judge_of(number, size), plan.root, findings, required=required)
     feed(judge, at_random(body, random))
-    assert meaning(judge.finish(), findings) == wanted
+    assert meaning(at_once(judge.finish()), findings) == wanted
     assert incremental(at_random(body, random), plan, required=required) == wanted
     event(path_of(judge))
     event(wanted.partition(",")[0])
@@ -104,13 +105,13 @@ def test_certain_is_never_taken_back(seed: int, number: int, size: int) -> None:
     if not judge.certain:
         return
     event(path_of(judge))
-    reason = judge.give_up()
+    reason = at_once(judge.give_up())
     early = findings.verdict(lower_bound=True)
     assert reason is Reason.AMBIGUOUS_JSON or early.count > 0
     whole = Findings()
     told = BodyJudge(judge_of(number, size), plan.root, whole, required=required)
     feed(told, [body])
-    last = told.finish()
+    last = at_once(told.finish())
     if last is None:
         assert reason is None
         assert early.reason is whole.first or plan.tolerance is not None  # weights before the array are not looked at
@@ -218,7 +219,7 @@ def test_every_cut_of_a_document_is_judged_alike() -> None:
     for border in range(len(body)):
         judge, findings = body_judge(EACH, sizes=Sizes(16 + border % 200, 400, 100))
         feed(judge, [body[:border], body[border:]])
-        assert meaning(judge.finish(), findings) == wanted
+        assert meaning(at_once(judge.finish()), findings) == wanted
 
 
 @pytest.mark.parametrize("size", [5_000, 70_000, 600_000])
@@ -228,7 +229,7 @@ def test_an_ordinary_body_is_cut_at_the_sizes_of_every_day(size: int) -> None:
     judge, findings = body_judge(PLAIN)
     body = orjson.dumps({"D": elements, "fundId": 3})
     feed(judge, in_chunks(body, 16 * 1024))
-    assert judge.finish() is None
+    assert at_once(judge.finish()) is None
     assert (findings.count, findings.values) == (0, len(elements))
     assert path_of(judge) == "windows, at once"
     assert judge.parsed < len(body) + 1000
@@ -240,7 +241,7 @@ def test_a_body_that_is_no_document_has_no_fund() -> None:
     for sizes in (Sizes(), SMALL, Sizes(16, 16, 16)):
         judge, findings = body_judge(plan, sizes=sizes)
         feed(judge, [b'{"f":7,"x":[' + b"1," * 20_000 + b"]}"])
-        assert judge.finish() is Reason.UNPARSEABLE
+        assert at_once(judge.finish()) is Reason.UNPARSEABLE
         assert findings.fund is None
 
 
@@ -250,7 +251,7 @@ def test_the_incremental_judge_takes_over_what_was_proven() -> None:
     body = among(b'{"stage":"one"}', huge, b'{"stage":"two"}')
     judge, findings = body_judge(EACH, sizes=SMALL)
     feed(judge, in_chunks(body, 50))
-    assert judge.finish() is None
+    assert at_once(judge.finish()) is None
     assert path_of(judge) == "windows, streamed"
     assert [(v.pointer, v.value) for v in findings.verdict().violations] == [
         ("/D/60/stage", "one"),

@@ -10,6 +10,7 @@ from support.judges import EVERYDAY, body_judge, exact, feed, in_chunks, meaning
 
 from gateway.stages.judge import Sizes
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.turns import at_once
 from gateway.stages.verdict import Reason
 
 KIB = 1024
@@ -97,7 +98,7 @@ def test_the_bytes_parsed_are_a_small_multiple_of_the_body(name: str, plan: Plan
     body = AGAINST_THE_CUT[name]
     judge, findings = body_judge(plan)
     feed(judge, in_chunks(body, 64 * KIB))
-    said = meaning(judge.finish(), findings)
+    said = meaning(at_once(judge.finish()), findings)
     assert judge.parsed <= 6 * len(body) + MIB
     assert said == exact(body, plan)
 
@@ -109,7 +110,7 @@ def test_failures_end_the_windows_when_nothing_pays_for_them() -> None:
     body = array(*elements * 100)
     judge, findings = body_judge(EACH, sizes=sizes)
     feed(judge, in_chunks(body, KIB))
-    assert meaning(judge.finish(), findings) == exact(body, EACH)
+    assert meaning(at_once(judge.finish()), findings) == exact(body, EACH)
     assert judge.parsed <= 6 * len(body) + 16 * sizes.largest
 
 
@@ -121,7 +122,7 @@ def test_a_byte_at_a_time_costs_no_more_than_a_byte_each(elements: bytes) -> Non
     for size in (1, len(body)):
         judge, _ = body_judge(EACH)
         feed(judge, in_chunks(body, size))
-        judge.finish()
+        at_once(judge.finish())
         parsed.append(judge.parsed)
     assert parsed[0] <= parsed[1] + 64 * KIB
 
@@ -139,19 +140,20 @@ def seconds(work: Callable[[], object]) -> float:
 def run(plan: Plan, body: bytes, chunk: int, sizes: Sizes = EVERYDAY) -> None:
     judge, _ = body_judge(plan, sizes=sizes)
     feed(judge, in_chunks(body, chunk))
-    judge.finish()
+    at_once(judge.finish())
 
 
+WALKED = Sizes(collected=512 * KIB)
 STREAM_ONLY = Sizes(KIB, KIB, KIB)
 TINY = Sizes(8 * KIB, 32 * KIB, 64 * KIB)
 GROWING: dict[str, tuple[Plan, Callable[[int], bytes], int, Sizes]] = {
     # Each is judged at one size and at eight times the size.
-    "a name above many values": (STARS, lambda n: b'{"%b":[%b1]}' % (b"n" * n, b"1," * n), 64 * KIB, EVERYDAY),
+    "a name above many values": (STARS, lambda n: b'{"%b":[%b1]}' % (b"n" * n, b"1," * n), 64 * KIB, WALKED),
     "a name above many elements": (
         Plan.of([Location(Shape.EACH, ("*",), field="stage")]),
         lambda n: b'{"%b":[%b1]}' % (b"n" * n, b"1," * n),
         64 * KIB,
-        EVERYDAY,
+        WALKED,
     ),
     "a string in single bytes": (EACH, lambda n: b'{"x":"%b"}' % (b"s" * n), 1, STREAM_ONLY),
     "a number in single bytes": (EACH, lambda n: b'{"x":%b}' % (b"1" * n), 1, STREAM_ONLY),
@@ -220,7 +222,7 @@ def test_memory_stays_flat(name: str) -> None:
     tracemalloc.start()
     try:
         feed(judge, make(size * MIB))
-        reason = judge.finish()
+        reason = at_once(judge.finish())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -8,6 +8,7 @@ from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Plan
+from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason, whole_request
 from gateway.stages.vocabulary import Vocabulary
 from gateway.stages.windows import BodyJudge
@@ -24,7 +25,7 @@ def meaning(reason: Reason | None, findings: Findings) -> str:
 
 def exact(body: bytes, plan: Plan, *, required: bool = False) -> str:
     findings = Findings()
-    return meaning(judge_document(body, plan, VOCABULARY, findings, required=required), findings)
+    return meaning(at_once(judge_document(body, plan, VOCABULARY, findings, required=required)), findings)
 
 
 def body_judge(plan: Plan, *, sizes: Sizes = EVERYDAY, required: bool = False) -> tuple[BodyJudge, Findings]:
@@ -42,7 +43,7 @@ def feed(judge: BodyJudge, chunks: Iterable[bytes]) -> None:
 def windowed(chunks: Iterable[bytes], plan: Plan, *, sizes: Sizes = EVERYDAY, required: bool = False) -> str:
     judge, findings = body_judge(plan, sizes=sizes, required=required)
     feed(judge, chunks)
-    return meaning(judge.finish(), findings)
+    return meaning(at_once(judge.finish()), findings)
 
 
 def incremental(chunks: Iterable[bytes], plan: Plan, *, required: bool = False) -> str:
@@ -50,8 +51,8 @@ def incremental(chunks: Iterable[bytes], plan: Plan, *, required: bool = False) 
     assert plan.root is not None
     judge = IncrementalJudge(plan.root, Assessor(plan, VOCABULARY, findings, required=required))
     for chunk in chunks:
-        judge.feed(chunk)
-    return meaning(judge.finish(), findings)
+        at_once(judge.feed(chunk))
+    return meaning(at_once(judge.finish()), findings)
 
 
 def in_chunks(body: bytes, size: int) -> Iterator[bytes]:
