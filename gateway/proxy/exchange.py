@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy.body import Block, Incoming, TooSlowError
 from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
-from gateway.proxy.headers import Fields, request_head, response_head, values
+from gateway.proxy.headers import IndexedFields, request_head, response_head, values
 from gateway.proxy.problem import Answer
 from gateway.proxy.service import Service
 from gateway.rules.load import Upstream
@@ -73,7 +73,7 @@ class Call(NamedTuple):
     path: str
     query: str
     host: bytes | None
-    fields: Fields
+    fields: IndexedFields
     incoming: Incoming
     upstream: Upstream | None
     is_draining: Callable[[], bool]

@@ -20,7 +20,7 @@ from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.problem import refusal
 from gateway.rollout.decision import Decision
 from gateway.rollout.endpoints import Match
-from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 
@@ -79,7 +79,7 @@ def explain(rules: Rules, method: str, target: str, fields: Fields, body: bytes)
         return told
     identity, own = request_id(sent)
     length = None if message.chunked else len(body)
-    head = Head(method, path, query, sent, identity, has_body=bool(body), content_length=length)
+    head = Head(method, path, query, by_name(sent), identity, has_body=bool(body), content_length=length)
     inspection = Inspection(head, match, rules.policy)
     holds = inspection.may_refuse and inspection.wants_body
     inspection.feed(body[:1])  # only then is it certain of a chunked body that there is one

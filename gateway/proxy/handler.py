@@ -179,7 +179,7 @@ def _judging(call: Call, match: Match) -> Judging:
         method=call.method,
         path=call.path,
         query=call.query,
-        headers=call.fields,
+        headers=call.fields.named,
         request_id=call.request_id,
         has_body=call.incoming.exists,
         content_length=call.incoming.length,

@@ -1,8 +1,8 @@
 """From a verdict to a decision: pass, warn, would reject or reject, and the status a refusal has."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from gateway.rollout.policy import Demotion, Mode, Policy, blocks_by_method
 from gateway.stages.verdict import Reason, Verdict
@@ -31,8 +31,7 @@ STATUS = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where one request stands before anything is known of its stages.
 
     `mode` is the endpoint's mode in force, `effective` the one this request is under, `demoted` why they differ.
@@ -46,8 +45,7 @@ class Standing:
     bucket: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to do with one request. `fund` is its fund id as text, None without one."""
 
     endpoint: str

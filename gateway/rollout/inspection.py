@@ -13,15 +13,15 @@ a single stage does not.
     decision = inspection.finish()          # None: there was nothing to inspect
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
 from gateway.rollout.decision import Decision, Standing, decide
 from gateway.rollout.endpoints import Match
 from gateway.rollout.media import coding_of, objection_to_media
 from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, demotion, less_strict
-from gateway.stages.encoding import Decoder, EncodingError, decoder
+from gateway.stages.encoding import Coding, Decoder, EncodingError, decoder
 from gateway.stages.locators import Node, Pointer, Shape
 from gateway.stages.query import judge_query, parameters
 from gateway.stages.turns import Turns, at_once
@@ -31,11 +31,10 @@ from gateway.stages.windows import BodyJudge
 METHOD_OVERRIDE_HEADERS = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What the decision needs of a request's head.
 
-    `path` and `query` are raw, without the `?` between them. `headers` are raw names and values in order.
+    `path` and `query` are raw, without the `?` between them. `headers` are raw values by name, as of `by_name`.
     `content_length` is None when the body is chunked or there is none; `has_body` tells these apart as far as
     the head can: a chunked body may still turn out empty.
     """
@@ -43,15 +42,23 @@ class Head:
     method: str
     path: str
     query: str
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Mapping[bytes, Sequence[bytes]]
     request_id: str
     has_body: bool = False
     content_length: int | None = None
 
     def header(self, name: bytes) -> str | None:
         """Return the values of a header (lower-case `name`) as one text, None when it is absent."""
-        values = [value for given, value in self.headers if given.lower() == name]
+        values = self.headers.get(name)
         return b", ".join(values).decode("utf-8", "surrogateescape") if values else None
+
+
+def by_name(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    """Return the values of raw header fields, in order, by their names in lower case."""
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        named.setdefault(name.lower(), []).append(value)
+    return named
 
 
 class Inspection:
@@ -59,6 +66,7 @@ class Inspection:
 
     __slots__ = (
         "_body",
+        "_coding",
         "_decoder",
         "_findings",
         "_head",
@@ -78,13 +86,14 @@ class Inspection:
         self._match = match
         self._policy = policy
         self.mode = less_strict(match.endpoint.mode, override)
-        self.method_override = any(name.lower() in METHOD_OVERRIDE_HEADERS for name, _ in head.headers)
+        self.method_override = not METHOD_OVERRIDE_HEADERS.isdisjoint(head.headers)
         self.fault: Exception | None = None
         self._required = head.method in REQUIRING_METHODS
         self._findings = Findings()
         self._received = 0
         self._judge = match.endpoint.judge
         self._body: BodyJudge | None = None
+        self._coding: Coding | None = None
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
         try:
@@ -192,19 +201,20 @@ class Inspection:
         objection = objection_to_media(self._head.header(b"content-type"))
         if objection is not None:
             return objection
-        if coding_of(self._head.header(b"content-encoding")) is None:
+        self._coding = coding_of(self._head.header(b"content-encoding"))
+        if self._coding is None:
             return Reason.ENCODING
         return Reason.TOO_LARGE if length > self._policy.max_body_bytes else None
 
     def _take(self, chunk: bytes, root: Node) -> Turns[None]:
         if self._decoder is None:
-            # Only now is it certain that a chunked body is not empty.
-            objection = self._objection_to_body(len(chunk))
-            coding = coding_of(self._head.header(b"content-encoding"))
-            if objection is not None or coding is None:
-                self._end(objection or Reason.ENCODING)
-                return
-            self._decoder = decoder(coding, self._policy.max_body_bytes)
+            if self._coding is None:
+                # Only now is it certain that a chunked body is not empty.
+                objection = self._objection_to_body(len(chunk))
+                if objection is not None:
+                    self._end(objection)
+                    return
+            self._decoder = decoder(self._coding or Coding.IDENTITY, self._policy.max_body_bytes)
             self._body = BodyJudge(self._judge, root, self._findings, required=self._required)
         # What is within the limit is looked at first, so that chunk borders do not decide between two reasons.
         within = self._policy.max_body_bytes - self._received

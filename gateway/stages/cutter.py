@@ -44,7 +44,7 @@ class Cutter:
         self._judge = judge
         self._array = array
         self._projection = projection
-        self._head = head
+        self.head = head
         self._required = required
         self._pointer = Pointer.of(array.path)
         self._limit = self._judge.sizes.window
@@ -89,7 +89,7 @@ class Cutter:
     @property
     def closed_head(self) -> bytes:
         """The document up to the array, everything closed."""
-        return self._head + _closing(self._array.path)
+        return self.head + _closing(self._array.path)
 
     @property
     def splice_if_any(self) -> Splice | None:
@@ -98,7 +98,7 @@ class Cutter:
 
     def stand_in(self, rest: bytearray) -> bytes:
         """Return the document with the proven elements replaced by one `null`."""
-        return b"".join([self._head, _STAND_IN, rest] if self.splice.count else [self._head[:-1], rest])
+        return b"".join([self.head, _STAND_IN, rest] if self.splice.count else [self.head[:-1], rest])
 
     def cut(self, buffer: bytearray) -> Turns[None]:
         """Take window after window out of the buffer while it holds enough."""

@@ -10,7 +10,7 @@ Rules of the room:
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Protocol
 
@@ -41,7 +41,7 @@ class EncodingError(Exception):
 class Decoder(Protocol):
     """Opens a body as it arrives."""
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
         """Yield the JSON bytes that `chunk` completes. Raises EncodingError."""
 
     def finish(self) -> None:
@@ -54,8 +54,8 @@ def decoder(coding: Coding, limit: int) -> Decoder:
 
 
 class _Identity:
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        yield chunk
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
+        return (chunk,)
 
     def finish(self) -> None:
         pass

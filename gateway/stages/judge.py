@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.stages.locators import Array, Plan
-from gateway.stages.projection import Projection
+from gateway.stages.outline import Outline
+from gateway.stages.projection import Projection, is_plain
 from gateway.stages.vocabulary import Vocabulary
 
 
@@ -27,6 +28,7 @@ class Judge:
         self.vocabulary = vocabulary
         self.sizes = sizes
         array = plan.array
+        self.outline = Outline.of(plan, vocabulary)
         self.projection = Projection(array, plan, vocabulary) if array is not None and _is_plain(array, plan) else None
         name = orjson.dumps(array.path[-1]) if array is not None and array.path else None
         opening = rb"[ \t\r\n]*\[" if name is None else re.escape(name) + rb"[ \t\r\n]*:[ \t\r\n]*\["
@@ -35,6 +37,5 @@ class Judge:
 
 
 def _is_plain(array: Array, plan: Plan) -> bool:
-    """Whether the names asked for are spelt without escapes; msgspec takes no others as a field's name."""
     location = plan.locations[array.location]
-    return all(len(orjson.dumps(name)) == len(name.encode()) + 2 for name in (location.field, location.weight or ""))
+    return is_plain(location.field) and is_plain(location.weight or "")

@@ -9,6 +9,7 @@ not UTF-8, halves of surrogate pairs, and depth. A number out of range in a skip
 """
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,12 +46,9 @@ class Projection:
         fields = [
             (n, k, msgspec.field(name=name)) for n, k, name in zip(("stage", "weight"), kinds, names, strict=False)
         ]
-        self._names = [_quoted(name) for name in names]
+        self._names = [quoted(name) for name in names]
         self._weighed = plan.tolerance is not None and location.weight is not None
-        # More opening brackets than this, beside one for each element, could be a document too deep for orjson.
-        self._spare_brackets = MAX_DEPTH - len(array.path)
-        self._may_be_deep = _may_read_as_deep_as(self._spare_brackets)
-        self._escapes = escapes_in_names(names)
+        self._doubt = Doubt(names, depth=len(array.path))
         # Elements with the guarded members and no others are common, and cheaper to be sure of.
         bare = not any(":" in text for text in (*names, *vocabulary.canonical))
         self._looks = [_Look(fields, bare=True)] if bare else []
@@ -62,11 +60,9 @@ class Projection:
         None when it is not certain that all is good. Raises Malformed when the bytes are no JSON. `ascii_only`
         says that no byte there is above 127.
         """
-        if data.find(b"\\", 0, end) >= 0 and (self._escapes.search(data, 0, end) or SURROGATE.search(data, 0, end)):
-            return None  # an escape could spell a guarded name, or half a character
+        if self._doubt.arises(data, end, ascii_only=ascii_only):
+            return None
         with memoryview(data) as whole, whole[:end] as window:
-            if not ascii_only and not _is_utf8(window):
-                return None
             for look in self._looks:
                 found = _decoded(look.elements, window)
                 if found is not None:
@@ -85,12 +81,37 @@ class Projection:
         if bare:
             # Only guarded names and canonical stages are strings here, so every colon ends a guarded name.
             return bool(times(window, b":") == count * len(self._names))
-        if times(window, PROTOTYPE_BYTES):
-            return False
-        brackets = times(window, b"{") + times(window, b"[") if self._may_be_deep else 0
-        if brackets >= count + self._spare_brackets:
+        if times(window, PROTOTYPE_BYTES) or self._doubt.of_brackets(window, count):
             return False
         return all(times(window, name) == count for name in self._names)
+
+
+class Doubt:
+    """What in the bytes of an array, or of a document, keeps a projection from being certain of what it read.
+
+    `names` are the guarded ones, `depth` is the number of containers that the array stands in.
+    """
+
+    def __init__(self, names: Iterable[str], *, depth: int) -> None:
+        self._escapes = escapes_in_names(names)
+        # More opening brackets than this, beside one for each element, could be a document too deep for orjson.
+        self._spare_brackets = MAX_DEPTH - depth
+        self._may_be_deep = _may_read_as_deep_as(self._spare_brackets)
+
+    def arises(self, data: bytes | bytearray, end: int, *, ascii_only: bool) -> bool:
+        """Whether `data[:end]` has an escape that could spell a guarded name or half a character, or is not UTF-8."""
+        if data.find(b"\\", 0, end) >= 0 and (self._escapes.search(data, 0, end) or SURROGATE.search(data, 0, end)):
+            return True
+        if ascii_only:
+            return False
+        with memoryview(data) as whole, whole[:end] as window:
+            return not _is_utf8(window)
+
+    def of_brackets(self, data: bytes | bytearray | memoryview, elements: int) -> bool:
+        """Whether there are so many brackets, beside one for each element, that orjson could find it too deep."""
+        if not self._may_be_deep:
+            return False
+        return bool(times(data, b"{") + times(data, b"[") >= elements + self._spare_brackets)
 
 
 class _Look:
@@ -131,5 +152,11 @@ def _may_read_as_deep_as(depth: int) -> bool:
     return True
 
 
-def _quoted(name: str) -> bytes:
+def quoted(name: str) -> bytes:
+    """Return a name as it stands in a document when nothing in it is escaped."""
     return orjson.dumps(name)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is spelt without escapes; msgspec takes no others as a field's name."""
+    return len(quoted(name)) == len(name.encode()) + 2

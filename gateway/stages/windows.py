@@ -113,6 +113,8 @@ class BodyJudge:
         """Judge what is kept as a document, the proven elements replaced by their stand-in."""
         if cutter is not None:
             yield from cutter.close(self._buffer)
+        if self._is_all_good(cutter):
+            return None
         body = bytes(self._buffer) if cutter is None else cutter.stand_in(self._buffer)
         splice = None if cutter is None else cutter.splice_if_any
         judge = self._judge
@@ -122,6 +124,25 @@ class BodyJudge:
                 body, judge.plan, judge.vocabulary, self._findings, required=self._required, splice=splice
             )
         )
+
+    def _is_all_good(self, cutter: Cutter | None) -> bool:
+        """Whether a fast look at what is kept, without the proven elements, is enough; then its findings are added."""
+        outline, proven, body = self._judge.outline, None, bytes(self._buffer)
+        if outline is None or len(body) > self._judge.sizes.window:
+            return False
+        if cutter is not None and cutter.splice.count:
+            proven = cutter.splice
+            if cutter.ambiguous or proven.findings.count or body[:1] != b"]":
+                return False
+            body = cutter.head + body
+        self._parsed += len(body)
+        seen = outline.look(body, required=self._required, proven=proven)
+        if seen is None:
+            return False
+        findings = self._findings
+        findings.values += seen.values + (proven.findings.values if proven is not None else 0)
+        findings.fund = seen.fund if seen.fund is not None else findings.fund
+        return True
 
     def _go_over(self) -> Turns[None]:
         """Hand over to the incremental judge, what was proven replaced by its stand-in."""

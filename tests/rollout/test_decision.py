@@ -8,7 +8,7 @@ import xxhash
 
 from gateway.rollout.decision import STATUS, Decision, Result, Standing
 from gateway.rollout.endpoints import Endpoint, Match
-from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Location, Plan, Shape
@@ -73,7 +73,9 @@ def inspected(method: str, cell: Cell) -> Inspection:
     if cell.override_header:
         headers.append((b"X-HTTP-Method-Override", b"PUT"))
     body = b'{"stage":"seed"}' if cell.valid else b'{"stage":"Seed"}'
-    head = Head(method, "/e", "", headers, INSIDE if cell.inside else OUTSIDE, has_body=True, content_length=len(body))
+    head = Head(
+        method, "/e", "", by_name(headers), INSIDE if cell.inside else OUTSIDE, has_body=True, content_length=len(body)
+    )
     inspection = Inspection(head, Match(endpoint, {}), policy, Mode(cell.runtime) if cell.runtime else None)
     inspection.feed(body)
     return inspection

@@ -13,7 +13,7 @@ from support.documents import Writer
 from gateway.rollout.cohort import is_inside
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
-from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Location, Plan, Shape
@@ -55,7 +55,7 @@ class Ask:
     def opened(self, *chunks: bytes) -> Inspection:
         judge = Judge(self.plan, self.policy.vocabulary, SMALL)
         endpoint = Endpoint("/e", self.mode, judge, fund=self.fund, percent=self.percent)
-        head = Head(self.method, "/e", self.query, self.headers, self.request_id, True, self.length)
+        head = Head(self.method, "/e", self.query, by_name(self.headers), self.request_id, True, self.length)
         inspection = Inspection(head, Match(endpoint, {}), self.policy)
         for chunk in chunks:
             inspection.feed(chunk)

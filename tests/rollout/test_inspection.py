@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
-from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Duty, Location, Node, Plan, Role, Shape
@@ -55,7 +55,7 @@ class Request:
 
     def inspection(self) -> Inspection:
         length = len(self.body) if self.sized else None
-        head = Head(self.method, "/e", self.query, self.headers, "request-7", bool(self.body), length)
+        head = Head(self.method, "/e", self.query, by_name(self.headers), "request-7", bool(self.body), length)
         endpoint = Endpoint(
             "/e", self.mode, Judge(self.plan, self.policy.vocabulary), fund=self.fund, percent=self.percent
         )
@@ -164,7 +164,7 @@ def test_a_request_with_nothing_to_inspect_is_not_counted(request_: Request) -> 
 
 def test_a_chunked_body_may_turn_out_empty() -> None:
     """A body announced without a length that brings no bytes is no body, whatever its headers say."""
-    head = Head("POST", "/e", "", [], "id", has_body=True)
+    head = Head("POST", "/e", "", {}, "id", has_body=True)
     inspection = Inspection(
         head, Match(Endpoint("/e", Mode.ENFORCE, Judge(PLAN, Vocabulary())), {}), Policy(Vocabulary())
     )

@@ -36,7 +36,7 @@ from gateway.stages.windows import BodyJudge
 PLANS = plans()
 SIZES = [
     Sizes(window, largest, collected)
-    for window in (16, 40, 100, 300)
+    for window in (16, 40, 100, 300, 2000)
     for largest in (50, 200, 1000)
     for collected in (10, 200, 5000)
 ]
