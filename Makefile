@@ -8,10 +8,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NODE_FOLDER := tests/differential
+NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests bench format schema clean
+.PHONY: demo test lint types contracts tests peers bench format schema clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -30,8 +32,18 @@ types: $(READY)
 contracts: $(READY)
 	$(BIN)/lint-imports --no-logo
 
-tests: $(READY)
+tests: $(READY) peers $(NODE_READY)
 	$(BIN)/pytest -n $(TEST_PROCESSES)
+
+# What the gateway is held against. Where they cannot be installed, the tests that need them are skipped and say so.
+peers:
+	@command -v npm >/dev/null || { apt-get update && apt-get install -y nodejs npm; } || \
+		echo "Node is missing: the tests against Express are skipped" >&2
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { apt-get update && apt-get install -y nginx; } || \
+		echo "nginx is missing: the tests against it are skipped" >&2
+
+$(NODE_READY): $(NODE_FOLDER)/package.json $(NODE_FOLDER)/package-lock.json | peers
+	@! command -v npm >/dev/null || { cd $(NODE_FOLDER) && npm ci --no-audit --no-fund && touch node_modules/.ready; }
 
 bench: $(READY)
 	@command -v wrk >/dev/null && command -v nginx >/dev/null && [ -f /usr/share/nginx/modules/ngx_http_lua_module.so ] || \
@@ -46,7 +58,7 @@ schema: $(READY)
 	$(BIN)/stage-gateway schema > config/gateway.schema.json
 
 clean:
-	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(NODE_FOLDER)/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from support import express
 from support.process import Gateway
 from support.upstream import RecordingUpstream
 
@@ -32,3 +33,11 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             return stack.enter_context(Gateway(tmp_path_factory.mktemp("gateway"), config, environment))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[express.Pair]:
+    with express.running() as alone:
+        config = express.enforcing(alone.port)
+        with Gateway(tmp_path_factory.mktemp("gateway"), config) as gateway:
+            yield express.Pair(alone, gateway)
