@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._body: deque[bytes] = deque()
         self._buffered = 0
         self._paused_reading = False
+        self._answered = False
         self._complete = False
         self._reusable = False
         self._sent = False
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol):
     @property
     def answered(self) -> bool:
         """Whether any byte of the response has come."""
-        return self._head is not None or self._status_text != b""
+        return self._answered
 
     @property
     def complete(self) -> bool:
@@ -198,6 +199,7 @@ class Connection(asyncio.Protocol):
             self._reusable = False
             return
         self._last_activity = self._loop.time()
+        self._answered = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

@@ -37,6 +37,7 @@ READS = ["nothing", "some of the head", "the head", "some of the body", "everyth
 SAYS = {
     "nothing": b"",
     "some of a status": b"HTTP/1.1 20",
+    "an interim one": b"HTTP/1.1 103 Early Hints\r\n\r\n",
     "some of a head": HEAD[:30],
     "some of a body": HEAD + b"hello",
 }
@@ -203,6 +204,23 @@ def test_upstream_that_says_nothing(
         assert_fails(gateway, written(place, body), 504)
         assert_once(failing, place)
         failing.released.set()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("says", "then"),
+    [
+        *((says, "reset") for says in SAYS if says != "nothing"),
+        *((says, "silence") for says in ("nothing", "some of a status")),
+    ],
+)
+def test_repeatable_request(says: str, then: str, method: str, gateway: Gateway, failing: FailingUpstream) -> None:
+    """Even what may happen twice is not tried again when any byte of an answer had come, or when time ran out."""
+    failing.expect(Fault("everything", SAYS[says], then))
+    assert exchange(gateway.port, request("GET", "/warm")).status == 200
+    assert_fails(gateway, written("/elsewhere", "small", method), 504 if then == "silence" else 502)
+    assert_once(failing, method)
+    failing.released.set()
 
 
 def test_pipelined_posts(gateway: Gateway, failing: FailingUpstream) -> None:
