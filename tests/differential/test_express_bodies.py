@@ -16,6 +16,8 @@ CHARSETS = ["utf-8", "utf-7", "utf-16-le"]
 if LONG:
     CHARSETS += ["utf-8-sig", "utf-16-be", "utf-16", "utf-32", "latin-1"]
 
+# In UTF-8 this has no stage, in UTF-7 a wrong one.
+HIDDEN = b'{"x":"+ACIALAAi-stage+ACIAOgAi-Series A"}'
 WRONG = [
     "Series A",
     "seed ",
@@ -88,7 +90,7 @@ def test_media_types_and_charsets(media: str, pair: Pair) -> None:
         f'{{"stage":"{stage}"}}'.encode(charset) for stage in ("Series A", "seed")[: 1 + LONG] for charset in CHARSETS
     }
     if "utf-7" in media.lower().replace("\\", ""):
-        written |= {b'{"stage":"Series+ACA-A"}', b"+AHsAIg-stage+ACI:+ACI-Series A+ACIAfQ-"}
+        written |= {b'{"stage":"Series+ACA-A"}', b"+AHsAIg-stage+ACI:+ACI-Series A+ACIAfQ-", HIDDEN}
     for body in sorted(written):
         for app in APPS:
             pair.send(app, request("POST", "/api/value", body=body, content_type=media))
