@@ -175,6 +175,7 @@ def test_forms(stage: str, pair: Pair) -> None:
         f"stageAllocation[{value}]=1",
     ]
     forms += [f"stageDistribution[0][stage]={value}", f"items[a][stage]={value}", json.dumps({"stage": stage})]
+    forms += [f'{{"x":"&{form}&"}}' for form in forms]  # JSON without a stage, and a form with one
     for form in forms:
         for place in PLACES:
             media = "application/x-www-form-urlencoded"
