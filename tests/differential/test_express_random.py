@@ -67,7 +67,7 @@ def _is_finding(problem: bytes) -> bool:
 
 @given(raw=_requests(), app=st.sampled_from(APPS))
 @settings(
-    max_examples=examples(500, 20_000),
+    max_examples=examples(300, 20_000),
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
