@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -82,7 +83,8 @@ def answer(raw: bytes = OK, *, close: bool = False) -> Script:
 class RecordingUpstream:
     """Listens on a free loopback port; every request is noted in `requests` when its head has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         self.script: Script = answer()
@@ -115,6 +117,8 @@ class RecordingUpstream:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, BrokenOffError, ConversationEndError, ValueError):
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True)
             reader = Reader(sock)
             while True:
                 request = Received(reader.until(b"\r\n\r\n"), number)
