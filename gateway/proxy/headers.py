@@ -10,7 +10,10 @@ Rules of the room:
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from types import MappingProxyType
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -21,9 +24,21 @@ _HOP_BY_HOP = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"te
 # Trailers are not carried, so neither is the announcement; Expect is answered here.
 _DROPPED_FROM_REQUEST = _HOP_BY_HOP | {b"expect", b"trailer"}
 _DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"trailer"}
+# By what is known of a request (whether its id is new, whether it is inspected): no set is made for each one.
+_FROM_REQUEST = MappingProxyType(
+    {
+        (new, inspected): _DROPPED_FROM_REQUEST
+        | (frozenset({b"x-request-id"}) if new else frozenset())
+        | (STAGE_FIELDS if inspected else frozenset())
+        for new in (False, True)
+        for inspected in (False, True)
+    }
+)
+_FROM_RESPONSE = MappingProxyType({False: _DROPPED_FROM_RESPONSE, True: _DROPPED_FROM_RESPONSE | STAGE_FIELDS})
 _NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
 _MAX_LENGTH_DIGITS = 18
-_NO_OPTIONS: set[bytes] = set()
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+_VERSIONS = frozenset({(1, 0), (1, 1)})
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII; "#" never goes over the wire (RFC 9112, section 3.2)
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
@@ -40,24 +55,31 @@ class HeadError(Exception):
 
 
 class IndexedFields(tuple[tuple[bytes, bytes], ...]):
-    """Fields that are asked for by name again and again: a request's head is looked into a dozen times."""
+    """Fields that are asked for by name again and again: a head is looked into a dozen times.
+
+    `named` has the values of every name, in lower case, in order.
+    """
 
     named: dict[bytes, list[bytes]]
 
     def __new__(cls, fields: Fields) -> "IndexedFields":
-        """Index the fields by their names in lower case."""
+        """Index the fields by their names; those that are indexed stay as they are."""
+        if type(fields) is cls:
+            return fields
         made = super().__new__(cls, fields)
-        made.named = {}
-        for name, value in made:
-            made.named.setdefault(name.lower(), []).append(value)
+        named = made.named = {}
+        for name, value in fields:
+            key = name.lower()
+            if key in named:
+                named[key].append(value)
+            else:
+                named[key] = [value]
         return made
 
 
 def values(fields: Fields, name: bytes) -> list[bytes]:
     """Return the values of all fields of a (lower-case) name, in order."""
-    if type(fields) is IndexedFields:
-        return fields.named.get(name, [])
-    return [value for given, value in fields if given.lower() == name]
+    return IndexedFields(fields).named.get(name, [])
 
 
 def check_head(method: str, target: str, version: tuple[int, int], fields: Fields, limit: int) -> None:
@@ -65,11 +87,11 @@ def check_head(method: str, target: str, version: tuple[int, int], fields: Field
 
     `limit` bounds the target and all fields together, in bytes.
     """
-    if version not in {(1, 0), (1, 1)}:
+    if version not in _VERSIONS:
         raise HeadError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if len(target) > limit:
         raise HeadError(414, "uri_too_long", f"the request target is longer than {limit} bytes")
-    if len(target) + sum(len(name) + len(value) + 4 for name, value in fields) > limit:
+    if len(target) + 4 * len(fields) + sum(map(len, chain.from_iterable(fields))) > limit:
         raise HeadError(431, "head_too_large", f"the request head is larger than {limit} bytes")
     if method in {"CONNECT", "TRACE"}:
         raise HeadError(405, "method_not_allowed", "CONNECT and TRACE are not carried")
@@ -77,25 +99,25 @@ def check_head(method: str, target: str, version: tuple[int, int], fields: Field
         raise HeadError(400, "malformed", "the request target holds a character that cannot stand there")
     if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
         raise HeadError(400, "malformed", "the request target is neither a path nor an http address")
-    _check_fields(version, fields)
+    _check_fields(version, IndexedFields(fields).named)
 
 
-def _check_fields(version: tuple[int, int], fields: Fields) -> None:
-    hosts = values(fields, b"host")
+def _check_fields(version: tuple[int, int], named: Mapping[bytes, list[bytes]]) -> None:
+    hosts = named.get(b"host", ())
     if len(hosts) > 1 or (version == (1, 1) and not hosts) or not all(map(_AUTHORITY.fullmatch, hosts)):
         raise HeadError(400, "malformed", "one valid Host field is needed")
-    codings = values(fields, b"transfer-encoding")
+    codings = named.get(b"transfer-encoding")
     if codings and version == (1, 0):
         raise HeadError(400, "malformed", "Transfer-Encoding does not exist in HTTP/1.0")
     if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
         raise HeadError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
-    if any(value.strip().lower() != b"100-continue" for value in values(fields, b"expect")):
+    if any(value.strip().lower() != b"100-continue" for value in named.get(b"expect", ())):
         raise HeadError(417, "expectation_failed", "only the expectation '100-continue' is understood")
-    if any(content_length(value) is None for value in values(fields, b"content-length")):
+    if any(content_length(value) is None for value in named.get(b"content-length", ())):
         raise HeadError(400, "malformed", "Content-Length is no number of bytes")
-    if len(values(fields, b"content-type")) > 1:
+    if len(named.get(b"content-type", ())) > 1:
         raise HeadError(400, "malformed", "Content-Type stands more than once")
-    for name in _connection_options(fields):
+    for name in _connection_options(named):
         if _NOT_FOR_CONNECTION.fullmatch(name):
             raise HeadError(400, "malformed", "Connection names a field that is not hop-by-hop")
 
@@ -106,9 +128,14 @@ def content_length(value: bytes) -> int | None:
     return int(digits) if value.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS else None
 
 
-def _connection_options(fields: Fields) -> set[bytes]:
-    named = values(fields, b"connection")
-    return {name.strip().lower() for value in named for name in value.split(b",")} - {b""} if named else _NO_OPTIONS
+def _connection_options(named: Mapping[bytes, list[bytes]]) -> frozenset[bytes]:
+    given = named.get(b"connection")
+    return _NO_OPTIONS if given is None else _options(b",".join(given))
+
+
+@lru_cache(64)  # nearly all say the same
+def _options(value: bytes) -> frozenset[bytes]:
+    return frozenset(name.strip().lower() for name in value.split(b",")) - {b""}
 
 
 def origin_form(target: str) -> tuple[str, bytes | None]:
@@ -116,6 +143,8 @@ def origin_form(target: str) -> tuple[str, bytes | None]:
 
     One that names no valid host stays as it is, and is then no path.
     """
+    if target.startswith("/"):
+        return target, None
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in {"http", "https"}:
         return target, None
@@ -152,51 +181,58 @@ def request_head(
     of an absolute target that replaces the Host field (RFC 9112, section 3.2.2), `upstream` the authority that
     stands in where an HTTP/1.0 client named none, since HTTP/1.1 needs one.
     """
-    drop = _DROPPED_FROM_REQUEST | _connection_options(fields)
-    if new_id is not None:
-        drop |= {b"x-request-id"}
-    if inspected:
-        drop |= STAGE_FIELDS
-    kept = [(name, value) for name, value in fields if name.lower() not in drop]
+    fields = IndexedFields(fields)
+    kept, present = _kept(fields, _FROM_REQUEST[new_id is not None, inspected] | _connection_options(fields.named))
+    hosts = fields.named[b"host"] if b"host" in present else []
     if host is not None:
+        hosts = [host]
         kept = [(b"Host", host), *((name, value) for name, value in kept if name.lower() != b"host")]
-    present = {name.lower() for name, _ in kept}
     if b"x-forwarded-proto" not in present:
         kept.append((b"X-Forwarded-Proto", b"http"))
     if b"x-forwarded-host" not in present:
-        kept.extend((b"X-Forwarded-Host", value) for value in values(kept, b"host"))
-    if b"host" not in present:
+        kept.extend([(b"X-Forwarded-Host", value) for value in hosts])
+    if not hosts:
         kept.insert(0, (b"Host", upstream))
     if new_id is not None:
         kept.append((b"X-Request-Id", new_id.encode("ascii")))
-    _append_to_list(kept, b"X-Forwarded-For", client.encode("ascii", "replace"))
-    _append_to_list(kept, b"Via", VIA)
+    _append_to_list(kept, present, b"X-Forwarded-For", client.encode("ascii", "replace"))
+    _append_to_list(kept, present, b"Via", VIA)
     if chunked:
         kept.append((b"Transfer-Encoding", b"chunked"))
     return _written(f"{method} {target} HTTP/1.1".encode("ascii"), kept)
 
 
-def _append_to_list(fields: list[tuple[bytes, bytes]], name: bytes, item: bytes) -> None:
+def _kept(fields: IndexedFields, drop: frozenset[bytes]) -> tuple[list[tuple[bytes, bytes]], Container[bytes]]:
+    """Return the fields that are not dropped, and the names that stand among them, in lower case."""
+    if drop.isdisjoint(fields.named):
+        return list(fields), fields.named
+    return [field for field in fields if field[0].lower() not in drop], fields.named.keys() - drop
+
+
+def _append_to_list(fields: list[tuple[bytes, bytes]], present: Container[bytes], name: bytes, item: bytes) -> None:
     """Append to a list-valued field where it last stands, else at the end."""
-    for index in range(len(fields) - 1, -1, -1):
-        given, value = fields[index]
-        if given.lower() == name.lower():
-            fields[index] = (given, value + b", " + item if value else item)
-            return
-    fields.append((name, item))
+    key = name.lower()
+    if key not in present:
+        fields.append((name, item))
+        return
+    index = max(index for index, (given, _) in enumerate(fields) if given.lower() == key)
+    given, value = fields[index]
+    fields[index] = (given, value + b", " + item if value else item)
 
 
 def response_head(
     status: int, reason: bytes, fields: Fields, *, added: Iterable[tuple[bytes, bytes]], inspected: bool
 ) -> bytes:
     """Return the head that goes to the client: the upstream's, less what is not for the client, plus `added`."""
-    named = {name for name in _connection_options(fields) if not _NOT_FOR_CONNECTION.fullmatch(name)}
-    drop = _DROPPED_FROM_RESPONSE | named
-    if inspected:
-        drop |= STAGE_FIELDS
-    kept = [(name, value) for name, value in fields if name.lower() not in drop]
-    return _written(b"HTTP/1.1 %d %s" % (status, reason), [*kept, *added])
+    fields = IndexedFields(fields)
+    drop = _FROM_RESPONSE[inspected]
+    options = _connection_options(fields.named) - drop
+    if options:
+        drop |= {name for name in options if not _NOT_FOR_CONNECTION.fullmatch(name)}
+    kept, _ = _kept(fields, drop)
+    kept.extend(added)
+    return _written(b"HTTP/1.1 %d %s" % (status, reason), kept)
 
 
 def _written(first: bytes, fields: Fields) -> bytes:
-    return b"\r\n".join([first, *(name + b": " + value for name, value in fields), b"", b""])
+    return b"\r\n".join([first, *map(b": ".join, fields), b"", b""])

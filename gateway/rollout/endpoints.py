@@ -116,7 +116,7 @@ def normalised(path: str) -> str:
 class EndpointTable:
     """All endpoints of one configuration, ready to be matched."""
 
-    __slots__ = ("_by_length", "endpoints")
+    __slots__ = ("_by_length", "_literal", "endpoints")
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self.endpoints: Mapping[str, Endpoint] = MappingProxyType({e.pattern: e for e in endpoints})
@@ -127,12 +127,22 @@ class EndpointTable:
         for patterns in by_length.values():
             patterns.sort(key=lambda entry: [segment.startswith(":") for segment in entry[0]])
         self._by_length = by_length
+        # Patterns without a parameter, found at one look: nothing is left of them to be read in two ways.
+        self._literal = {
+            "/" + "/".join(segments): Match(endpoint, MappingProxyType({}))
+            for patterns in by_length.values()
+            for segments, endpoint in patterns
+            if not any(segment.startswith(":") for segment in segments)
+        }
 
     def match(self, path: str, mode_of: Callable[[Endpoint], Mode] = lambda e: e.mode) -> Match | None:
         """Return the endpoint that a raw path (no query) is, None when it is none.
 
         `mode_of` gives the mode in force, which decides between two readings of one path.
         """
+        literal = self._literal.get(path.lower())
+        if literal is not None:
+            return literal
         plain = self._find(path)
         if _SUSPICIOUS.search(path) is None:
             return plain
