@@ -14,7 +14,7 @@ import re
 from collections import Counter as Tally
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from gateway import __version__
 from gateway.rollout.decision import Decision, Result
@@ -22,6 +22,7 @@ from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.stages.verdict import Reason
+from gateway.telemetry.counts import Count, Counter, Histogram
 
 JUDGED_MODES = (Mode.WARN, Mode.ENFORCE)
 _FUND = re.compile(r"-?\d{1,20}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
@@ -60,8 +61,8 @@ class Metrics:
         self.duration = Histogram(
             "stage_validation_duration_seconds",
             "Time spent judging one request.",
-            ["endpoint"],
-            buckets=_JUDGING_BUCKETS,
+            "endpoint",
+            _JUDGING_BUCKETS,
             registry=registry,
         )
         self.values = Counter("stage_validation_values", "Stage values looked at.", ["endpoint"], registry=registry)
@@ -71,8 +72,8 @@ class Metrics:
         self.upstream_duration = Histogram(
             "stage_gateway_upstream_duration_seconds",
             "Time from the request's start to the upstream's response head.",
-            ["upstream"],
-            buckets=_UPSTREAM_BUCKETS,
+            "upstream",
+            _UPSTREAM_BUCKETS,
             registry=registry,
         )
         self.in_flight = Gauge(
@@ -139,7 +140,7 @@ class EndpointMetrics:
         self._errors = {reason: metrics.errors.labels(pattern, reason) for reason in Reason}
         self._duration = metrics.duration.labels(pattern)
         self._values = metrics.values.labels(pattern)
-        self._fund_children: dict[tuple[str, Result], Counter] = {}
+        self._fund_children: dict[tuple[str, Result], Count] = {}
 
     def observe(self, decision: Decision, seconds: float) -> None:
         """Count one inspected request, whose judging took `seconds`."""
@@ -161,10 +162,10 @@ class EndpointMetrics:
         """Return how many requests had each result, over both effective modes."""
         totals = dict.fromkeys(map(str, Result), 0)
         for (_, result), child in self._validations.items():
-            totals[result] += int(child._value.get())
+            totals[result] += child.value
         return totals
 
-    def _fund(self, name: str, result: Result) -> Counter:
+    def _fund(self, name: str, result: Result) -> Count:
         funds = self._metrics.funds
         if name != "none" and name not in funds:
             if len(funds) < self._max_funds:
@@ -184,7 +185,7 @@ class UpstreamMetrics:
     def __init__(self, metrics: Metrics, upstream: str) -> None:
         self._requests = metrics.requests
         self._upstream = upstream
-        self._codes: dict[int, Counter] = {}
+        self._codes: dict[int, Count] = {}
         self.duration = metrics.upstream_duration.labels(upstream) if upstream != "none" else None
 
     def answered(self, code: int) -> None:
