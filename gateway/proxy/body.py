@@ -19,6 +19,7 @@ from prometheus_client import Gauge
 
 Block: TypeAlias = bytes | memoryview
 _BLOCK = 256 * 1024
+_TAKEN_AT_ONCE = 64 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -148,17 +149,23 @@ class Incoming:
 
         Asks the client for the body first when it waits to be asked (RFC 9110, section 10.1.1).
         """
+        content = self._content
+        if not content.is_eof():
+            chunk = await self._read_as_it_comes()
+        elif content.total_bytes - self._received <= _TAKEN_AT_ONCE:
+            chunk = content.read_nowait()
+        else:
+            chunk = await self._next()
+        self._received += len(chunk)
+        return chunk
+
+    async def _read_as_it_comes(self) -> bytes:
         if self._expects_continue:
             self._expects_continue = False
             transport = self._request.transport
-            if transport is not None and not self._content.is_eof():
+            if transport is not None:
                 transport.write(CONTINUE)
-        if self._content.is_eof() or not self._pace.rate:
-            chunk = await self._next()
-        else:
-            chunk = await self._read_in_time()
-        self._received += len(chunk)
-        return chunk
+        return await (self._read_in_time() if self._pace.rate else self._next())
 
     async def _next(self) -> bytes:
         """Return the next bytes as they were parsed: `readany` would join, and so copy, what is waiting."""

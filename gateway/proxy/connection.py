@@ -17,10 +17,12 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import httptools
+
+from gateway.proxy.headers import IndexedFields
 
 _HIGH_WATER = 256 * 1024
 _NO_BODY = frozenset({204, 304})
@@ -44,13 +46,12 @@ class UpstreamTimeoutError(UpstreamError):
     reason = "upstream_timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """The head of a response: raw reason and headers. `length` None with `chunked` false means: until the end."""
 
     status: int
     reason: bytes
-    headers: list[tuple[bytes, bytes]]
+    headers: IndexedFields
     chunked: bool
     length: int | None
     has_body: bool
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._paused_writing = False
         self._watch: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0  # when the watch goes off
         self._twin: socket.socket | None = None
         self.idle_since = 0.0
         self._reset()
@@ -76,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._status_text = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head: ResponseHead | None = None
-        self._body: deque[bytes] = deque()
+        self._body: list[bytes] = []
         self._buffered = 0
         self._paused_reading = False
         self._answered = False
@@ -101,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._timeout = timeout
         self._parser = httptools.HttpResponseParser(self)
         self._last_activity = self._loop.time()
-        self._watch = self._loop.call_later(timeout, self._look)
+        self._watch_until(self._last_activity + timeout)
         self.write(head)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -144,7 +146,11 @@ class Connection(asyncio.Protocol):
             if self._complete:
                 return b""
             await self._wait()
-        data = self._body.popleft() if len(self._body) == 1 else b"".join(self._body)
+        return self.rest()
+
+    def rest(self) -> bytes:
+        """Return what has come of the body and was not read, without waiting."""
+        data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         self._buffered = 0
         if self._paused_reading and self._transport is not None:
@@ -164,13 +170,11 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> bool:
         """End the exchange; returns whether the connection can carry another one. Otherwise it is closed."""
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
         reusable = self._complete and self._sent and self._reusable and self._error is None and self.usable
         if not reusable:
             self.abort()
-        self._reset()
+        self._busy = False
+        self._parser = self._head = None
         return reusable
 
     @property
@@ -225,6 +229,9 @@ class Connection(asyncio.Protocol):
             self._twin = None
         if self._busy and not self._complete:
             self._fail(UpstreamError(f"the upstream closed the connection: {exc or 'end of stream'}"))
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         self._transport = None
         self._release_writer()
         self._wake()
@@ -281,9 +288,10 @@ class Connection(asyncio.Protocol):
         status = parser.get_status_code()
         if status < 200:
             return
-        chunked, length = _framing(self._headers)
+        headers = IndexedFields(self._headers)
+        chunked, length = _framing(headers.named)
         has_body = self._method != "HEAD" and status not in _NO_BODY and length != 0
-        self._head = ResponseHead(status, self._status_text, self._headers, chunked, length, has_body)
+        self._head = ResponseHead(status, self._status_text, headers, chunked, length, has_body)
         delimited = chunked or length is not None or not has_body
         self._reusable = delimited and parser.should_keep_alive()
         if self._method == "HEAD":
@@ -322,12 +330,9 @@ class Connection(asyncio.Protocol):
         self._complete = True
         self._release_writer()
 
-    async def _wait(self) -> None:
+    def _wait(self) -> asyncio.Future[None]:
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -338,8 +343,20 @@ class Connection(asyncio.Protocol):
             self._error = error
         self.abort()
 
+    def _watch_until(self, due: float) -> None:
+        """Look at `due` at the latest. A watch that goes off sooner is left alone: one for each exchange costs more."""
+        if self._watch is not None:
+            if self._looks_at <= due:
+                return
+            self._watch.cancel()
+        self._looks_at = due
+        self._watch = self._loop.call_at(due, self._look)
+
     def _look(self) -> None:
         """End the exchange when nothing has moved for too long, else look again when that could next be so."""
+        self._watch = None
+        if not self._busy:
+            return
         if self._paused_reading:
             self._last_activity = self._loop.time()  # it is our reader who is slow
         due = self._last_activity + self._timeout
@@ -348,24 +365,22 @@ class Connection(asyncio.Protocol):
             self._wake()
             self._release_writer()
         else:
-            self._watch = self._loop.call_at(max(due, self._loop.time() + 0.01), self._look)
+            self._watch_until(max(due, self._loop.time() + 0.01))
 
 
-def _framing(headers: list[tuple[bytes, bytes]]) -> tuple[bool, int | None]:
+def _framing(named: Mapping[bytes, list[bytes]]) -> tuple[bool, int | None]:
     """Return (chunked, content length) of a response; llhttp has refused what contradicts itself.
 
     Raises ValueError for another transfer coding than chunked: it belongs to this hop (RFC 9112, section 6.1), and
     the client would get coded bytes without being told.
     """
-    codings: list[bytes] = []
     length = None
-    for name, value in headers:
-        match name.lower():
-            case b"transfer-encoding":
-                # Spaces, not tabs: llhttp takes a tab for part of the name, and has to agree on the framing.
-                codings += [coding.strip(b" ").lower() for coding in value.split(b",")]
-            case b"content-length":
-                length = int(value)
-    if codings and codings != [b"chunked"]:
+    for value in named.get(b"content-length", ()):
+        length = int(value)
+    given = named.get(b"transfer-encoding")
+    if given is None:
+        return False, length
+    # Spaces, not tabs: llhttp takes a tab for part of the name, and has to agree on the framing.
+    if b",".join(given).strip(b" ").lower() != b"chunked":
         raise ValueError("it has a transfer coding other than chunked")
-    return bool(codings), None if codings else length
+    return True, None

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import NamedTuple, Protocol
 
 from aiohttp import web
@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy.body import Block, Incoming, TooSlowError
 from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
-from gateway.proxy.headers import IndexedFields, request_head, response_head, values
+from gateway.proxy.headers import IndexedFields, request_head, response_head
 from gateway.proxy.problem import Answer
 from gateway.proxy.service import Service
 from gateway.rules.load import Upstream
@@ -34,10 +34,13 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 
 class Answered(web.StreamResponse):
-    """Tells aiohttp's server that the response is on the wire already, and whether the connection lives on."""
+    """Tells aiohttp's server that the response is on the wire already, and whether the connection lives on.
 
-    def __init__(self, status: int, *, keep_alive: bool) -> None:
-        super().__init__(status=status)
+    Nothing of one response is kept in it.
+    """
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
         self._keep_alive = keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> None:
@@ -45,6 +48,10 @@ class Answered(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to do."""
+
+
+_ANSWERED = Answered(keep_alive=True)
+_ANSWERED_LAST = Answered(keep_alive=False)
 
 
 class Listener(Protocol):
@@ -86,6 +93,7 @@ class Exchange:
         self._call = call
         self._inspected = inspected
         self._name = call.upstream.name if call.upstream is not None else "none"
+        self._metrics = call.service.upstream_metrics[self._name]
         self._began = time.perf_counter()
         self._heard_all = False
         self._written = 0
@@ -95,9 +103,9 @@ class Exchange:
         call = self._call
         keep_alive = self._may_keep_alive() and call.incoming.read_to_end
         head = answer.head(call.request_id, self._persistence(keep_alive=keep_alive))
-        self._count(answer.status)
+        self._metrics.answered(answer.status)
         await call.request.writer.write(head if call.method == "HEAD" else head + answer.body)
-        return Answered(answer.status, keep_alive=keep_alive)
+        return _ANSWERED if keep_alive else _ANSWERED_LAST
 
     async def forward(
         self, ready: list[Block], listener: Listener | None, sent: Callable[[], None] | None = None
@@ -155,8 +163,9 @@ class Exchange:
         )
         if body is None:
             return head
-        framed = [_framed(block, chunked=call.incoming.chunked) for block in body if block]
-        return b"".join([head, *framed, _LAST_CHUNK if call.incoming.chunked else b""])
+        if call.incoming.chunked:
+            return b"".join([head, *map(_framed, body), _LAST_CHUNK])
+        return b"".join([head, *body])
 
     async def _pump_and_relay(
         self, connection: Connection, work: Coroutine[None, None, None], listener: Listener | None
@@ -168,7 +177,7 @@ class Exchange:
             try:
                 await pump
             except (RequestPayloadError, TooSlowError):
-                return Answered(answered.status, keep_alive=False)  # the one response is out already
+                return _ANSWERED_LAST  # the one response is out already
             if listener is not None:
                 await listener.end()
         except UpstreamError:
@@ -197,7 +206,9 @@ class Exchange:
             ready.reverse()
             while ready:
                 # Let go of one by one, and others have their turn: a long body is a long copy, and much to free.
-                connection.write(_framed(ready.pop(), chunked=incoming.chunked))
+                block = ready.pop()
+                connection.write(_framed(block) if incoming.chunked else block)
+                del block
                 await asyncio.sleep(0)
                 await connection.drain()
             if sent is not None:
@@ -206,7 +217,7 @@ class Exchange:
                 if listener is not None:
                     await listener.hear(chunk)
                 self._heard_all = incoming.read_to_end
-                connection.write(_framed(chunk, chunked=incoming.chunked))
+                connection.write(_framed(chunk) if incoming.chunked else chunk)
                 await connection.drain()
         except BaseException:
             connection.abort()
@@ -218,22 +229,23 @@ class Exchange:
 
     async def _relay(self, connection: Connection, listener: Listener | None) -> Answered:
         head = await connection.head()
-        metrics = self._call.service.upstream_metrics[self._name]
-        if metrics.duration is not None:
-            metrics.duration.observe(time.perf_counter() - self._began)
+        if self._metrics.duration is not None:
+            self._metrics.duration.observe(time.perf_counter() - self._began)
         added = await listener.end() if listener is not None and self._heard_all else []
         try:
             return await self._send_response(connection, head, added)
         except (UpstreamError, TimeoutError):
             self._break_off()
-            return Answered(head.status, keep_alive=False)
+            return _ANSWERED_LAST
 
-    async def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> Awaitable[None]:
         """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
         self._written += len(data)
         if self._written <= _NEVER_WAITS:
-            await self._call.request.writer.write(data)
-            return
+            return self._call.request.writer.write(data)
+        return self._write_in_time(data)
+
+    async def _write_in_time(self, data: bytes) -> None:
         async with asyncio.timeout(self._call.service.rules.limits.upstream_timeout_seconds):
             await self._call.request.writer.write(data)
 
@@ -254,29 +266,27 @@ class Exchange:
         keep_alive = self._may_keep_alive() and not until_close
         if chunked and head.status not in {204, 304}:
             added.append((b"Transfer-Encoding", b"chunked"))
-        if not values(head.headers, b"x-request-id"):
+        if b"x-request-id" not in head.headers.named:
             added.append((b"X-Request-Id", call.request_id.encode("ascii")))
         added.extend(self._persistence(keep_alive=keep_alive))
-        self._count(head.status)
+        self._metrics.answered(head.status)
         out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)
-        if not head.has_body:
-            await self._write(out)
-            return Answered(head.status, keep_alive=keep_alive)
-        if not connection.complete:
-            await self._write(out)
-            out = b""
-        while data := await connection.read():
-            out += _framed(data, chunked=chunked)
-            if not connection.complete:
+        if head.has_body:
+            while not connection.complete:
                 await self._write(out)
-                out = b""
-        await self._write(out + _LAST_CHUNK if chunked else out)
-        return Answered(head.status, keep_alive=keep_alive)
+                data = await connection.read()
+                out = _framed(data) if chunked else data
+            data = connection.rest()
+            out += _framed(data) if chunked else data
+            if chunked:
+                out += _LAST_CHUNK
+        await self._write(out)
+        return _ANSWERED if keep_alive else _ANSWERED_LAST
 
     def _may_keep_alive(self) -> bool:
         call = self._call
         # Behind an Upgrade to anything but WebSocket aiohttp's parser loses what was pipelined.
-        lossy = any(value.lower() != b"websocket" for value in values(call.fields, b"upgrade"))
+        lossy = any(value.lower() != b"websocket" for value in call.fields.named.get(b"upgrade", ()))
         return call.request.keep_alive and not call.is_draining() and not lossy
 
     def _persistence(self, *, keep_alive: bool) -> list[tuple[bytes, bytes]]:
@@ -285,12 +295,10 @@ class Exchange:
             return [(b"Connection", b"close")]
         return [(b"Connection", b"keep-alive")] if self._call.request.version < (1, 1) else []
 
-    def _count(self, status: int) -> None:
-        self._call.service.upstream_metrics[self._name].answered(status)
 
-
-def _framed(data: Block, *, chunked: bool) -> Block:
-    return b"".join([b"%x\r\n" % len(data), data, b"\r\n"]) if chunked else data
+def _framed(data: Block) -> bytes:
+    """Return bytes as a chunk, nothing for none: an empty chunk would be the last."""
+    return b"".join([b"%x\r\n" % len(data), data, b"\r\n"]) if data else b""
 
 
 def _is_stale(connection: Connection, error: UpstreamError) -> bool:

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, Pace, TooSlowError
+from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, TooSlowError
 from gateway.proxy.connection import UpstreamError
 from gateway.proxy.exchange import Answered, Call, Exchange
-from gateway.proxy.headers import HeadError, IndexedFields, check_head, content_length, origin_form, request_id, values
+from gateway.proxy.headers import HeadError, IndexedFields, check_head, content_length, origin_form, request_id
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import Answer, problem, refusal
 from gateway.proxy.service import Service
@@ -42,6 +42,9 @@ class Handler:
         self._budget = Budget(metrics.held_bytes)
         metrics.in_flight.set_function(lambda: self.in_flight)
 
+    def _is_draining(self) -> bool:
+        return self.draining
+
     async def __call__(self, request: web.BaseRequest) -> Answered:
         """Carry one request to its end."""
         call = self._call(request)
@@ -72,15 +75,14 @@ class Handler:
     def _call(self, request: web.BaseRequest) -> Call:
         service = self.service
         fields = IndexedFields(request.raw_headers)
+        named = fields.named
         identity, own = request_id(fields)
-        length = values(fields, b"content-length")
-        limits = service.rules.limits
         incoming = Incoming(
             request,
-            Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
-            expects_continue=bool(values(fields, b"expect")) and request.version >= (1, 1),
-            length=content_length(length[0]) if length else None,
-            chunked=bool(values(fields, b"transfer-encoding")),
+            service.pace,
+            expects_continue=b"expect" in named and request.version >= (1, 1),
+            length=content_length(named[b"content-length"][0]) if b"content-length" in named else None,
+            chunked=b"transfer-encoding" in named,
         )
         target, host = origin_form(request.raw_path)
         path, _, query = target.partition("?")
@@ -97,13 +99,12 @@ class Handler:
             fields=fields,
             incoming=incoming,
             upstream=service.rules.upstream_for(path),
-            is_draining=lambda: self.draining,
+            is_draining=self._is_draining,
         )
 
     async def _carry(self, call: Call) -> Answered:
         rules = call.service.rules
-        version = (call.request.version.major, call.request.version.minor)
-        check_head(call.method, call.target, version, call.fields, rules.limits.max_head_bytes)
+        check_head(call.method, call.target, call.request.version, call.fields, rules.limits.max_head_bytes)
         if call.upstream is None:
             raise no_route()
         match = rules.endpoints.match(call.path)

@@ -7,6 +7,7 @@ and swaps it in whole; upstreams that did not change keep their connections.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.proxy.body import Pace
 from gateway.proxy.upstream import Pool
 from gateway.rules.load import Rules, Upstream
 from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics
@@ -20,12 +21,14 @@ class Service:
     pools: Mapping[str, Pool]
     upstream_metrics: Mapping[str, UpstreamMetrics]
     endpoint_metrics: Mapping[str, EndpointMetrics]
+    pace: Pace
 
     @classmethod
     def of(cls, rules: Rules, metrics: Metrics, previous: "Service | None" = None) -> "Service":
         """Put a service together, and make the metrics describe it; `previous` is the one it replaces."""
         before = previous.pools if previous is not None else {}
-        timeout = rules.limits.connect_timeout_seconds
+        limits = rules.limits
+        timeout = limits.connect_timeout_seconds
         pools = {}
         for name, upstream in rules.upstreams.items():
             pool = before.get(name)
@@ -38,6 +41,7 @@ class Service:
                 pattern: EndpointMetrics(metrics, endpoint, rules.max_funds)
                 for pattern, endpoint in rules.endpoints.endpoints.items()
             },
+            pace=Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
         )
         # Only now is anything of the old one let go.
         for name, pool in before.items():

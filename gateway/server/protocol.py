@@ -69,6 +69,11 @@ class Connection(web.RequestHandler):
             self._expect_head()
         self._end = (self._end + data[-4:])[-4:]
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading; where nothing was held back, which is nearly always, nothing is parsed anew for it."""
+        if self._reading_paused or self._buffer_paused or self._begun:
+            super().resume_reading(resume_parser)
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
@@ -132,7 +137,7 @@ class Connection(web.RequestHandler):
         if seen is not None and counted:
             return counted < len(data)
         window = self._end + data
-        return counted + 4 <= len(window) and not window[: len(window) - counted].endswith(b"\r\n\r\n")
+        return counted + 4 <= len(window) and not window.endswith(b"\r\n\r\n", 0, len(window) - counted)
 
     def _is_waiting(self) -> bool:
         """Whether no request is being handled and no head is complete."""
@@ -174,7 +179,7 @@ class _Refusal(Answered):
     """Writes itself when aiohttp prepares it: no handler did. It is the last on its connection."""
 
     def __init__(self, error: HeadError) -> None:
-        super().__init__(error.status, keep_alive=False)
+        super().__init__(keep_alive=False)
         identity, _ = request_id(())
         answer = head_problem(error, identity)
         self.bytes = answer.head(identity, [(b"Connection", b"close")]) + answer.body

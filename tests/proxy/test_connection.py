@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.connection import Connection, ResponseHead, UpstreamError
+from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: %b\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
@@ -95,7 +95,7 @@ async def test_chunk_behind_the_answer_to_head(sock: socket.socket) -> None:
 async def test_interim_response_is_no_second_one(sock: socket.socket) -> None:
     """The response behind an interim one is the response, and its connection is kept."""
     head, body, kept = await respond(sock, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
-    assert (head.reason, head.headers) == (b"OK", [(b"Content-Length", b"2")])
+    assert (head.reason, list(head.headers)) == (b"OK", [(b"Content-Length", b"2")])
     assert (head.status, body, kept) == (200, b"hi", True)
 
 
@@ -125,3 +125,23 @@ async def test_no_descriptor_left(sock: socket.socket, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "dup", fail)
     assert (await respond(sock, OK))[1:] == (b"hi", True)
+
+
+async def test_every_exchange_has_its_own_patience(sock: socket.socket) -> None:
+    """Silence counts from the exchange's own beginning and by its own bound, whatever the one before it had."""
+    connection = Connection()
+    connection.connection_made(Wire(sock))
+    for timeout in (60, 0.1):
+        connection.start("GET", b"", timeout)
+        connection.end()
+        connection.data_received(OK)
+        assert (await connection.head()).status == 200
+        assert await connection.read() == b"hi"
+        assert connection.finish()
+    await asyncio.sleep(0.07)
+    connection.start("GET", b"", 0.1)
+    await asyncio.sleep(0.06)  # so long after the one before it began, its patience would be at an end
+    assert connection.usable
+    with pytest.raises(UpstreamTimeoutError):
+        await asyncio.wait_for(connection.head(), 1)
+    connection.connection_lost(None)
