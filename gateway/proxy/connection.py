@@ -170,7 +170,9 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> bool:
         """End the exchange; returns whether the connection can carry another one. Otherwise it is closed."""
-        reusable = self._complete and self._sent and self._reusable and self._error is None and self.usable
+        # Where reading is paused the end of the body was not taken: nobody would resume it for the next exchange.
+        whole = self._complete and self._sent and not self._paused_reading
+        reusable = whole and self._reusable and self._error is None and self.usable
         if not reusable:
             self.abort()
         self._busy = False

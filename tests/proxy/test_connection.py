@@ -29,6 +29,9 @@ class Wire(asyncio.Transport):
     def write(self, data: object) -> None:
         """Nobody reads it."""
 
+    def pause_reading(self) -> None:
+        """Nothing is read from it."""
+
     def is_closing(self) -> bool:
         return self.closed
 
@@ -144,4 +147,17 @@ async def test_every_exchange_has_its_own_patience(sock: socket.socket) -> None:
     assert connection.usable
     with pytest.raises(UpstreamTimeoutError):
         await asyncio.wait_for(connection.head(), 1)
+    connection.connection_lost(None)
+
+
+async def test_connection_that_is_not_read_on_is_not_kept(sock: socket.socket) -> None:
+    """A long body that nobody took leaves reading paused, in which the next response would never arrive."""
+    connection = Connection()
+    connection.connection_made(Wire(sock))
+    connection.start("GET", b"", 5)
+    connection.end()
+    body = b"x" * 300_000
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    assert connection.complete
+    assert not connection.finish()
     connection.connection_lost(None)
