@@ -5,7 +5,6 @@ ours, 130 interrupted.
 """
 
 import asyncio
-import json
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -13,18 +12,18 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 
 from gateway import __version__
+from gateway.commands.gateways import mode, status
+from gateway.commands.output import JsonOption, print_json, show
 from gateway.demo.run import run_demo
 from gateway.errors import GatewayError
 from gateway.proxy.explain import Explanation, explain
 from gateway.rules.load import load, warnings
 from gateway.rules.model import schema
 from gateway.server.app import App
-from gateway.server.client import fetch_status
-from gateway.server.token import read_token
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logs import set_up
 
@@ -49,7 +48,6 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="Configuration file; default STAGE_GATEWAY_CONFIG or config/gateway.json."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,20 +81,14 @@ def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
         return runner.run(work)
 
 
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def _print(*parts: RenderableType) -> None:
-    console = Console(highlight=False, markup=False)
-    for part in parts:
-        console.print(part)
-
-
 def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"stage-gateway {__version__}")
         raise typer.Exit
+
+
+app.command()(status)
+app.command()(mode)
 
 
 @app.callback()
@@ -155,12 +147,12 @@ def check(
     if as_json:
         report = {"source": rules.source, "config": rules.fingerprint, "warnings": vain}
         report["vocabulary"] = rules.policy.vocabulary.fingerprint
-        _print_json({**report, "document": dict(rules.document)} if show else report)
+        print_json({**report, "document": dict(rules.document)} if show else report)
         return
     for warning in vain:
         typer.echo(f"warning: {warning}", err=True)
     if show:
-        _print_json(dict(rules.document))
+        print_json(dict(rules.document))
         return
     vocabulary = rules.policy.vocabulary.fingerprint
     typer.echo(f"{rules.source}: good (configuration {rules.fingerprint}, vocabulary {vocabulary})")
@@ -172,7 +164,7 @@ def print_schema() -> None:
 
     Example: stage-gateway schema > config/gateway.schema.json
     """
-    _print_json(schema())
+    print_json(schema())
 
 
 @app.command(name="explain")
@@ -193,12 +185,12 @@ def explain_request(
     rules = load(settings.config, dry_run=settings.dry_run)
     told = explain(rules, method, path, _fields(header or []), _body(body))
     if as_json:
-        _print_json(_as_document(told))
+        print_json(_as_document(told))
     else:
         table = Table(show_header=False, box=None, pad_edge=False)
         for topic, text in told.steps:
             table.add_row(f"{topic}:", text)
-        _print(table)
+        show(table)
     return 1 if told.refused else 0
 
 
@@ -242,46 +234,3 @@ def _as_document(told: Explanation) -> dict[str, Any]:
             "responseHeaders": dict(told.response_fields),
         }
     return {**document, "problem": told.problem}
-
-
-@app.command()
-def status(
-    admin: Annotated[list[str] | None, typer.Option(help="Admin port of a running gateway; may be repeated.")] = None,
-    as_json: JsonOption = False,
-) -> int:
-    """Show what running gateways have in force. Exit 3 when one cannot be reached.
-
-    Example: stage-gateway status --admin http://127.0.0.1:8081
-    """
-    settings = _settings(None)
-    token = read_token(settings)
-    addresses = admin or [f"http://{settings.admin_host}:{settings.admin_port}"]
-    code = 0
-    documents = {}
-    for address in addresses:
-        try:
-            documents[address] = _run(fetch_status(address, token))
-        except GatewayError as error:
-            typer.echo(str(error), err=True)
-            code = error.exit_code
-    if as_json:
-        _print_json(documents)
-    else:
-        for address, document in documents.items():
-            _print_status(address, document)
-    return code
-
-
-def _print_status(address: str, document: dict[str, Any]) -> None:
-    config, last = document["config"], document["lastReload"]
-    lines = [
-        f"{address}  version {document['version']}  configuration {config['fingerprint']} ({config['source']})",
-        f"vocabulary {document['vocabulary']['fingerprint']}  dry run {'on' if document['dryRun'] else 'off'}",
-        f"in flight {document['inFlight']}{'  DRAINING' if document['draining'] else ''}",
-    ]
-    table = Table("endpoint", "mode", "percent", "override", "pass", "warn", "would reject", "reject")
-    for pattern, endpoint in document["endpoints"].items():
-        totals = endpoint["totals"]
-        counts = (str(totals[result]) for result in ("pass", "warn", "would_reject", "reject"))
-        table.add_row(pattern, endpoint["mode"], f"{endpoint['percent']:g}", endpoint["override"] or "–", *counts)
-    _print(*lines, table, *(f"last reload failed ({last['at']}): {error}" for error in last["errors"]))

@@ -33,8 +33,21 @@ class Settings(BaseSettings):
     admin_port: int = Field(default=8081, ge=0, le=65535)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     admin_token_file: Path | None = Field(default=None, description="file with the token for changing calls")
-    state: str = Field(default_factory=default_state, description="directory for what must outlive the process")
+    state: str = Field(
+        default_factory=default_state,
+        description="where overrides outlive the process: a directory, or redis:// for several replicas",
+    )
     dry_run: bool | None = Field(default=None, validation_alias=AliasChoices("DRY_RUN"))
+
+    @property
+    def state_is_shared(self) -> bool:
+        """Whether the state is kept in Redis, which several replicas share."""
+        return self.state.startswith(("redis://", "rediss://"))
+
+    @property
+    def folder(self) -> Path:
+        """The directory for what belongs to this host alone."""
+        return Path(default_state() if self.state_is_shared else self.state)
 
 
 def read_settings() -> Settings:

@@ -107,8 +107,8 @@ class Handler:
         check_head(call.method, call.target, call.request.version, call.fields, rules.limits.max_head_bytes)
         if call.upstream is None:
             raise no_route()
-        match = rules.endpoints.match(call.path)
-        if match is None or match.endpoint.mode is Mode.OFF:
+        match = rules.endpoints.match(call.path, call.service.mode_of)
+        if match is None or call.service.mode_of(match.endpoint) is Mode.OFF:
             return await Exchange(call, inspected=False).forward([], None)
         judging = _judging(call, match)
         try:
@@ -185,7 +185,8 @@ def _judging(call: Call, match: Match) -> Judging:
         has_body=call.incoming.exists,
         content_length=call.incoming.length,
     )
-    inspection = Inspection(head, match, call.service.rules.policy)
+    service = call.service
+    inspection = Inspection(head, match, service.rules.policy, service.mode_of(match.endpoint))
     return Judging(inspection, call.service, call.request_id, time.perf_counter() - begin)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from gateway.proxy.body import Pace
 from gateway.proxy.upstream import Pool
+from gateway.rollout.endpoints import Endpoint
+from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, Upstream
 from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics
 
@@ -22,6 +24,7 @@ class Service:
     upstream_metrics: Mapping[str, UpstreamMetrics]
     endpoint_metrics: Mapping[str, EndpointMetrics]
     pace: Pace
+    modes: Mapping[str, Mode]  # in force, by the endpoint's pattern: the file's unless an override is less strict
 
     @classmethod
     def of(cls, rules: Rules, metrics: Metrics, previous: "Service | None" = None) -> "Service":
@@ -42,6 +45,7 @@ class Service:
                 for pattern, endpoint in rules.endpoints.endpoints.items()
             },
             pace=Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
+            modes={pattern: endpoint.mode for pattern, endpoint in rules.endpoints.endpoints.items()},
         )
         # Only now is anything of the old one let go.
         for name, pool in before.items():
@@ -49,6 +53,10 @@ class Service:
                 pool.retire()
         metrics.describe(rules)
         return made
+
+    def mode_of(self, endpoint: Endpoint) -> Mode:
+        """Return the mode in force."""
+        return self.modes[endpoint.pattern]
 
     def close(self) -> None:
         """Close the connections that are idle, and the others when they come back."""

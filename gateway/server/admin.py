@@ -2,6 +2,8 @@
 
 import hmac
 import ipaddress
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -10,29 +12,36 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway import __version__
 from gateway.proxy.handler import Handler
+from gateway.server.control import CallError, Control
 from gateway.server.reload import Reloader
 from gateway.telemetry.metrics import Metrics
 
 _TOP = 20
+_MAX_BODY_BYTES = 1024 * 1024
 
 
 class Admin:
     """The handlers of the admin port. `token` None refuses every change."""
 
-    def __init__(self, handler: Handler, reloader: Reloader, metrics: Metrics, token: str | None) -> None:
+    def __init__(
+        self, handler: Handler, reloader: Reloader, control: Control, metrics: Metrics, token: str | None
+    ) -> None:
         self._handler = handler
         self._reloader = reloader
+        self._control = control
         self._metrics = metrics
         self._token = token
 
     def application(self) -> web.Application:
         """Return the application to serve."""
-        app = web.Application()
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/status", self.status)
         app.router.add_post("/-/reload", self.reload)
+        app.router.add_post("/-/mode", self.mode)
+        app.router.add_post("/-/alerts", self.alerts)
         return app
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -66,6 +75,27 @@ class Admin:
         outcome = self._reloader.reload()
         return _json(self._status(), 422 if outcome.errors else 200)
 
+    async def mode(self, request: web.Request) -> web.Response:
+        """Hold an endpoint at a less strict mode, or let go of it."""
+        return await self._follow(request, self._control.change_mode)
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        """Take Alertmanager's alerts, some of which demote an endpoint."""
+        return await self._follow(request, self._control.follow_alerts)
+
+    async def _follow(
+        self, request: web.Request, call: Callable[[bytes], Coroutine[Any, Any, dict[str, Any]]]
+    ) -> web.Response:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        try:
+            return _json(await call(await request.read()))
+        except CallError as error:
+            return _problem(error.status, str(error))
+        except web.HTTPRequestEntityTooLarge:
+            return _problem(413, f"the body is larger than {_MAX_BODY_BYTES} bytes")
+
     def _status(self) -> dict[str, Any]:
         service = self._handler.service
         rules = service.rules
@@ -83,9 +113,10 @@ class Admin:
             "enforcementKey": rules.policy.enforcement_key,
             "endpoints": {
                 pattern: {
-                    "mode": endpoint.mode,
+                    "mode": service.mode_of(endpoint),
+                    "configuredMode": endpoint.mode,
                     "percent": endpoint.percent,
-                    "override": None,
+                    "override": self._control.holds(endpoint),
                     "totals": service.endpoint_metrics[pattern].totals(),
                 }
                 for pattern, endpoint in rules.endpoints.endpoints.items()
@@ -95,6 +126,7 @@ class Admin:
                 "result": "error" if last.errors else "success",
                 "errors": list(last.errors),
             },
+            "overrides": {"error": self._control.error},
             "inFlight": self._handler.in_flight,
             "draining": self._handler.draining,
         }
@@ -102,11 +134,9 @@ class Admin:
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Return the answer to a changing call that may not be made, None when it may."""
         if self._token is None:
-            detail = "no admin token is set up; see the log of the start"
-            return _json({"title": "Forbidden", "status": 403, "detail": detail}, 403, "application/problem+json")
+            return _problem(403, "no admin token is set up; see the log of the start")
         if not self._is_authorised(request):
-            detail = "Authorization: Bearer with the admin token is needed"
-            answer = _json({"title": "Unauthorized", "status": 401, "detail": detail}, 401, "application/problem+json")
+            answer = _problem(401, "Authorization: Bearer with the admin token is needed")
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
         return None
@@ -120,6 +150,11 @@ class Admin:
 
 def _json(document: dict[str, Any], status: int = 200, content_type: str = "application/json") -> web.Response:
     return web.Response(body=orjson.dumps(document), status=status, content_type=content_type)
+
+
+def _problem(status: int, detail: str) -> web.Response:
+    title = HTTPStatus(status).phrase
+    return _json({"title": title, "status": status, "detail": detail}, status, "application/problem+json")
 
 
 def _is_loopback(address: str | None) -> bool:

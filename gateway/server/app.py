@@ -22,8 +22,12 @@ from gateway.proxy.handler import Handler
 from gateway.proxy.service import Service
 from gateway.rules.load import Rules, warnings
 from gateway.server.admin import Admin
+from gateway.server.control import Control
+from gateway.server.keeper import Keeper
 from gateway.server.protocol import Server
 from gateway.server.reload import Reloader
+from gateway.server.steering import Steering
+from gateway.server.store import store_of
 from gateway.server.token import ensure_token
 from gateway.settings import PREFIX, Settings
 from gateway.telemetry.metrics import Metrics
@@ -44,8 +48,12 @@ class App:
         self._interrupted = False
         metrics = Metrics()
         self._handler = Handler(Service.of(rules, metrics), metrics)
-        self._reloader = Reloader(settings.config, settings.dry_run, self._handler, metrics)
-        self._admin = Admin(self._handler, self._reloader, metrics, ensure_token(settings))
+        steering = Steering(self._handler, metrics)
+        self._keeper = Keeper(steering.overrides, store_of(settings))
+        steering.put_in_force(self._handler.service)
+        self._reloader = Reloader(settings.config, settings.dry_run, steering, metrics)
+        control = Control(steering, self._keeper)
+        self._admin = Admin(self._handler, self._reloader, control, metrics, ensure_token(settings))
         self._server = Server(self._handler)
         for warning in warnings(rules, dry_run=settings.dry_run):
             _log.warning("%s", warning)
@@ -62,6 +70,7 @@ class App:
         admin_runner = web.AppRunner(self._admin.application(), access_log=None, shutdown_timeout=1)
         for runner in (proxy_runner, admin_runner):
             await runner.setup()
+        await self._keeper.begin()
         proxy_site = web.SockSite(proxy_runner, public, backlog=_BACKLOG)
         await proxy_site.start()
         await web.SockSite(admin_runner, admin).start()
@@ -86,6 +95,7 @@ class App:
             await self._drain(proxy_site)
         finally:
             self._handler.service.close()
+            await self._keeper.close()
             await proxy_runner.cleanup()
             await admin_runner.cleanup()
         if self._interrupted:

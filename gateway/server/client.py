@@ -5,27 +5,44 @@ from typing import Any
 import aiohttp
 import orjson
 
-from gateway.errors import UnreachableError
+from gateway.errors import GatewayError, UnreachableError
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
+class RefusedError(GatewayError):
+    """The gateway does not follow a call; the message says why."""
+
+
 async def fetch_status(address: str, token: str | None) -> dict[str, Any]:
-    """Return `/status` of the gateway whose admin port is at `address`. Raises UnreachableError."""
+    """Return `/status` of the gateway whose admin port is at `address`. Raises UnreachableError, RefusedError."""
+    return await _call(address, "GET", "/status", token, "endpoints")
+
+
+async def send_mode(address: str, token: str | None, change: dict[str, Any]) -> dict[str, Any]:
+    """Change an endpoint's override, and return what it is under then. Raises UnreachableError, RefusedError."""
+    return await _call(address, "POST", "/-/mode", token, "override", orjson.dumps(change))
+
+
+async def _call(
+    address: str, method: str, path: str, token: str | None, member: str, body: bytes | None = None
+) -> dict[str, Any]:
+    """Return the answer, a document with `member` in it."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    url = f"{address.rstrip('/')}/status"
+    url = f"{address.rstrip('/')}{path}"
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
-            session.get(url, headers=headers) as response,
+            session.request(method, url, headers=headers, data=body) as response,
         ):
-            body = await response.read()
+            document = orjson.loads(await response.read())
+            if response.content_type == "application/problem+json":
+                raise RefusedError(f"{url}: {document['detail']}")
             if response.status != 200:
                 raise UnreachableError(f"{url}: answered {response.status}, expected the admin port of a gateway")
-            document = orjson.loads(body)
-    except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+    except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
         cause = str(error) or type(error).__name__
         raise UnreachableError(f"{url}: cannot be asked: {cause}; name the admin port with --admin") from error
-    if not isinstance(document, dict) or "endpoints" not in document:
+    if not isinstance(document, dict) or member not in document:
         raise UnreachableError(f"{url}: is not the admin port of a gateway; name it with --admin")
     return document

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.errors import ConfigurationError
-from gateway.proxy.handler import Handler
 from gateway.proxy.service import Service
 from gateway.rules.load import load, warnings
+from gateway.server.steering import Steering
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger("gateway.config")
@@ -25,16 +25,16 @@ class Outcome:
 class Reloader:
     """Replaces the service of a handler by one made of the file as it is now."""
 
-    def __init__(self, path: Path, dry_run: bool | None, handler: Handler, metrics: Metrics) -> None:
+    def __init__(self, path: Path, dry_run: bool | None, steering: Steering, metrics: Metrics) -> None:
         self._path = path
         self._dry_run = dry_run
-        self._handler = handler
+        self._steering = steering
         self._metrics = metrics
         self.last = Outcome(datetime.now(UTC), ())
 
     def reload(self) -> Outcome:
         """Read the file again and return what came of it."""
-        old = self._handler.service
+        old = self._steering.service
         try:
             rules = load(self._path, dry_run=self._dry_run)
             service = Service.of(rules, self._metrics, old)
@@ -47,7 +47,7 @@ class Reloader:
                 _log.error("%s", line)
             _log.error("the configuration in force stays", extra={"config": old.rules.fingerprint})
             return self.last
-        self._handler.service = service
+        self._steering.put_in_force(service)
         self.last = Outcome(datetime.now(UTC), ())
         self._metrics.reloads.labels("success").inc()
         for warning in warnings(rules, dry_run=self._dry_run):

@@ -14,7 +14,7 @@ FILE_NAME = "admin-token"
 
 def token_path(settings: Settings) -> Path:
     """Return the file that holds, or will hold, the token."""
-    return settings.admin_token_file or Path(settings.state) / FILE_NAME
+    return settings.admin_token_file or settings.folder / FILE_NAME
 
 
 def read_token(settings: Settings) -> str | None:

@@ -12,7 +12,7 @@ Rules of the room:
 
 import re
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -94,6 +94,9 @@ class Metrics:
         self.endpoint_mode = Gauge(
             "stage_gateway_endpoint_mode", "1 for the mode in force.", ["endpoint", "mode"], registry=registry
         )
+        self.override = Gauge(
+            "stage_gateway_override", "1 while something holds the endpoint.", ["endpoint", "source"], registry=registry
+        )
         self.enforcement_percent = Gauge(
             "stage_gateway_enforcement_percent", "Share of requests enforced.", ["endpoint"], registry=registry
         )
@@ -110,12 +113,20 @@ class Metrics:
         self.config_info.clear()
         self.config_info.labels(rules.fingerprint, rules.policy.vocabulary.fingerprint, __version__).set(1)
         self.dry_run.set(rules.policy.dry_run)
-        self.endpoint_mode.clear()
         self.enforcement_percent.clear()
         for endpoint in rules.endpoints.endpoints.values():
-            for mode in Mode:
-                self.endpoint_mode.labels(endpoint.pattern, mode).set(mode is endpoint.mode)
             self.enforcement_percent.labels(endpoint.pattern).set(endpoint.percent)
+
+    def describe_modes(self, modes: Mapping[str, Mode], holders: Mapping[str, Mapping[str, bool]]) -> None:
+        """Make the gauges say which mode each endpoint is in, and by which source it is held."""
+        self.endpoint_mode.clear()
+        self.override.clear()
+        for pattern, in_force in modes.items():
+            for mode in Mode:
+                self.endpoint_mode.labels(pattern, mode).set(mode is in_force)
+        for pattern, sources in holders.items():
+            for source, holds in sources.items():
+                self.override.labels(pattern, source).set(holds)
 
     def note_unknown(self, values: Iterable[str]) -> None:
         """Count values that are in no vocabulary, for the status page; a bounded number of different ones."""

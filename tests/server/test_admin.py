@@ -18,7 +18,11 @@ from gateway.proxy.handler import Handler
 from gateway.proxy.service import Service
 from gateway.rules.load import load
 from gateway.server.admin import Admin
+from gateway.server.control import Control
+from gateway.server.keeper import Keeper
 from gateway.server.reload import Reloader
+from gateway.server.steering import Steering
+from gateway.server.store import DirectoryStore
 from gateway.telemetry.metrics import Metrics
 
 COMPANIES = "/api/funds/:fundId/companies"
@@ -100,6 +104,13 @@ def test_reload_is_no_get(gateway: Gateway) -> None:
     assert gateway.call("/-/reload", token=gateway.token())[0] == 405
 
 
+def admin(file: Path, metrics: Metrics, token: str | None) -> Admin:
+    handler = Handler(Service.of(load(file), metrics), metrics)
+    steering = Steering(handler, metrics)
+    control = Control(steering, Keeper(steering.overrides, DirectoryStore(file.parent)))
+    return Admin(handler, Reloader(file, None, steering, metrics), control, metrics, token)
+
+
 @pytest.mark.parametrize("token", [None, "wrong", "right"])
 async def test_unknown_values_from_afar(token: str | None, tmp_path: Path) -> None:
     """Who does not ask from the loopback interface sees the values that came in only with the token."""
@@ -107,8 +118,7 @@ async def test_unknown_values_from_afar(token: str | None, tmp_path: Path) -> No
     file.write_text(json.dumps(configuration(1)))
     metrics = Metrics()
     metrics.note_unknown(["private"])
-    handler = Handler(Service.of(load(file), metrics), metrics)
-    runner = web.AppRunner(Admin(handler, Reloader(file, None, handler, metrics), metrics, "right").application())
+    runner = web.AppRunner(admin(file, metrics, "right").application())
     await runner.setup()
     try:
         await web.UnixSite(runner, str(tmp_path / "socket")).start()
@@ -129,9 +139,7 @@ async def test_no_change_without_any_token(tmp_path: Path) -> None:
     """Where no token could be made every changing call is refused."""
     file = tmp_path / "gateway.json"
     file.write_text(json.dumps(configuration(1)))
-    metrics = Metrics()
-    handler = Handler(Service.of(load(file), metrics), metrics)
-    runner = web.AppRunner(Admin(handler, Reloader(file, None, handler, metrics), metrics, None).application())
+    runner = web.AppRunner(admin(file, Metrics(), None).application())
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

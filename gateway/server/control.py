@@ -1,0 +1,150 @@
+"""The calls that steer a running gateway: a person's override, and Alertmanager's alerts.
+
+Alertmanager's webhook: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config, version 4.
+"""
+
+import logging
+import time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from gateway.errors import GatewayError
+from gateway.rollout.endpoints import Endpoint
+from gateway.rollout.policy import Mode
+from gateway.server.keeper import Keeper
+from gateway.server.overrides import Override, Overrides, Source
+from gateway.server.steering import Steering
+from gateway.telemetry.logs import cut
+
+_TOLD = 20  # ignored alerts that are listed
+_log = logging.getLogger("gateway.alerts")
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class CallError(GatewayError):
+    """A changing call that cannot be followed; `status` is the answer's."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
+
+
+class ModeCall(BaseModel):
+    """A person's change: `mode` null lets go of the endpoint, `seconds` is how long it is held."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: _Words
+    mode: Literal["off", "warn"] | None
+    reason: _Words | None = None
+    by: _Words = "unknown"
+    seconds: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
+
+
+class _Alert(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+
+
+class _Webhook(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal["4"]
+    alerts: Annotated[list[_Alert], Field(max_length=10_000)]
+
+
+class Control:
+    """Follows changing calls: at once here, then in the store."""
+
+    def __init__(self, steering: Steering, keeper: Keeper) -> None:
+        self._steering = steering
+        self._overrides = steering.overrides
+        self._keeper = keeper
+
+    @property
+    def error(self) -> str | None:
+        """What is wrong with the overrides' store, None when nothing is."""
+        return self._keeper.error
+
+    def holds(self, endpoint: Endpoint) -> dict[str, Any] | None:
+        """Return what holds an endpoint, the least strict first asked, None when nothing does."""
+        held = self._overrides.of(endpoint)
+        if not held:
+            return None
+        mode = self._overrides.mode(endpoint)
+        deciding = next(override for override in held.values() if override.mode is mode)
+        return {**deciding.as_document(), "sources": [source.value for source in held]}
+
+    async def change_mode(self, body: bytes) -> dict[str, Any]:
+        """Follow a person's call, and return what the endpoint is under then. Raises CallError."""
+        try:
+            call = ModeCall.model_validate_json(body)
+        except ValidationError as error:
+            raise CallError(422, _faults(error)) from None
+        endpoints = self._steering.service.rules.endpoints.endpoints
+        endpoint = endpoints.get(call.endpoint)
+        if endpoint is None:
+            raise CallError(
+                404, f"there is no endpoint {call.endpoint!r}; the configuration has {', '.join(endpoints)}"
+            )
+        if call.mode is None:
+            self._overrides.clear(call.endpoint, call.by)
+        elif call.reason is None:
+            raise CallError(422, "reason: say why the endpoint is held")
+        else:
+            now = time.time()
+            until = None if call.seconds is None else now + call.seconds
+            self._overrides.set(
+                call.endpoint, Source.PERSON, Override(Mode(call.mode), call.reason, call.by, now, until)
+            )
+        stored = await self._keeper.flush()
+        in_force = self._steering.service.mode_of(endpoint)
+        return {"endpoint": call.endpoint, "mode": in_force, "override": self.holds(endpoint), "stored": stored}
+
+    async def follow_alerts(self, body: bytes) -> dict[str, Any]:
+        """Demote the endpoints that firing alerts ask for; returns those, and why others were not. Raises CallError."""
+        try:
+            webhook = _Webhook.model_validate_json(body)
+        except ValidationError as error:
+            raise CallError(400, f"expected Alertmanager's webhook, version 4: {_faults(error)}") from None
+        endpoints = self._steering.service.rules.endpoints.endpoints
+        demoted: list[str] = []
+        ignored: list[str] = []
+        for alert in webhook.alerts:
+            name, pattern = alert.labels.get("alertname", "alert"), alert.labels.get("endpoint", "")
+            objection = _objection(alert, endpoints.get(pattern), self._overrides)
+            if objection is not None:
+                ignored.append(f"{cut(name)} {cut(pattern)!r}: {objection}")
+                continue
+            reason = cut(f"{name}: {alert.annotations.get('summary', '')}")
+            self._overrides.set(pattern, Source.ALERT, Override(Mode.WARN, reason, "alertmanager", time.time()))
+            demoted.append(pattern)
+        if ignored:
+            _log.info("alerts ignored", extra={"alerts": ignored[:_TOLD], "count": len(ignored)})
+        stored = await self._keeper.flush()
+        return {"demoted": demoted, "ignored": ignored[:_TOLD], "stored": stored}
+
+
+def _objection(alert: _Alert, endpoint: Endpoint | None, overrides: Overrides) -> str | None:
+    """Return why an alert changes nothing, None when it demotes its endpoint."""
+    if alert.status != "firing":
+        return "resolved; only a person lets go of an endpoint"
+    if alert.labels.get("action") != "demote":
+        return "does not ask for a demotion"
+    if endpoint is None:
+        return "no such endpoint"
+    if not endpoint.auto_demote:
+        return "autoDemote is not set"
+    if Source.ALERT in overrides.of(endpoint):
+        return "is demoted already"
+    return None
+
+
+def _faults(error: ValidationError) -> str:
+    """Return what is wrong, place by place; the values that were sent are not echoed."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)[:5]
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults)

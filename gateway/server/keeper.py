@@ -1,0 +1,85 @@
+"""Keeps overrides in step with where they are stored, while the process runs."""
+
+import asyncio
+import logging
+
+from gateway.errors import UnreachableError
+from gateway.server.overrides import Overrides
+from gateway.server.store import DamagedError, Store
+
+PERIOD_SECONDS = 0.4  # replicas follow each other within a second
+_log = logging.getLogger("gateway.overrides")
+
+
+class Keeper:
+    """Reads the store at the start and, when it is shared, again and again; stores what has changed here.
+
+    `error` says what is wrong with the store right now, None when nothing is.
+    """
+
+    def __init__(self, overrides: Overrides, store: Store) -> None:
+        self._overrides = overrides
+        self._store = store
+        self._one_at_a_time = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._read = False
+        self.error: str | None = None
+
+    async def begin(self) -> None:
+        """Take over what is stored, before the first request, and go on from there."""
+        await self._load()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Store what is not stored yet, if that can be done, and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.flush()
+        await self._store.close()
+
+    async def flush(self) -> bool:
+        """Store what has changed; returns whether all of it is stored."""
+        async with self._one_at_a_time:
+            pending = self._overrides.pending
+            changes = dict(pending)
+            if not changes:
+                return True
+            try:
+                await self._store.save(changes)
+            except UnreachableError as error:
+                self._note(str(error))
+                return False
+            for place, override in changes.items():
+                if place in pending and pending[place] is override:
+                    del pending[place]
+            self._note(self._overrides.damage)
+            return True
+
+    async def _load(self) -> None:
+        async with self._one_at_a_time:
+            try:
+                held = await self._store.load()
+            except (UnreachableError, DamagedError) as error:
+                self._note(str(error))
+                if not self._read:
+                    self._overrides.cannot_read(str(error))
+                return
+            self._read = True
+            self._note(None)
+            self._overrides.take_over(held)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            self._overrides.expire()
+            await self.flush()
+            if self._store.shared or not self._read:
+                await self._load()
+
+    def _note(self, error: str | None) -> None:
+        if error is not None and error != self.error:
+            _log.error("%s", error)
+        elif error is None and self.error is not None:
+            _log.info("the overrides' store is well again")
+        self.error = error
