@@ -14,7 +14,16 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 
 from gateway.proxy.handler import head_problem, no_route
-from gateway.proxy.headers import Fields, HeadError, check_head, origin_form, request_id, values
+from gateway.proxy.headers import (
+    Fields,
+    HeadError,
+    IndexedFields,
+    check_head,
+    fresh_ids,
+    origin_form,
+    request_id,
+    values,
+)
 from gateway.proxy.judging import stage_fields
 from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.problem import refusal
@@ -59,7 +68,7 @@ def explain(rules: Rules, method: str, target: str, fields: Fields, body: bytes)
     told = Explanation()
     try:
         message = _parse(method, target, _completed(fields, body), rules.limits.max_head_bytes)
-        sent = message.raw_headers
+        sent = IndexedFields(message.raw_headers)
         plain, _ = origin_form(message.path)
         path, _, query = plain.partition("?")
         check_head(message.method, plain, (1, 1), sent, rules.limits.max_head_bytes)
@@ -77,7 +86,7 @@ def explain(rules: Rules, method: str, target: str, fields: Fields, body: bytes)
     if match.endpoint.mode is Mode.OFF:
         told.say("mode", "off: passes through uninspected")
         return told
-    identity, own = request_id(sent)
+    identity, own = request_id(sent, fresh_ids())
     length = None if message.chunked else len(body)
     head = Head(method, path, query, by_name(sent), identity, has_body=bool(body), content_length=length)
     inspection = Inspection(head, match, rules.policy)
@@ -124,7 +133,7 @@ def _parse(method: str, target: str, fields: Fields, limit: int) -> RawRequestMe
 
 def _refused(told: Explanation, topic: str, error: HeadError, fields: Fields) -> Explanation:
     told.outcome, told.status = "refused", error.status
-    told.problem = orjson.loads(head_problem(error, request_id(fields)[0]).body)
+    told.problem = orjson.loads(head_problem(error, request_id(IndexedFields(fields), fresh_ids())[0]).body)
     told.say(topic, f"refused with {error.status}, whatever the stages: {error.detail}")
     return told
 

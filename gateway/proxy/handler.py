@@ -10,7 +10,15 @@ from aiohttp.web_protocol import RequestPayloadError
 from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, TooSlowError
 from gateway.proxy.connection import UpstreamError
 from gateway.proxy.exchange import Answered, Call, Exchange
-from gateway.proxy.headers import HeadError, IndexedFields, check_head, content_length, origin_form, request_id
+from gateway.proxy.headers import (
+    HeadError,
+    IndexedFields,
+    check_head,
+    content_length,
+    fresh_ids,
+    origin_form,
+    request_id,
+)
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import Answer, problem, refusal
 from gateway.proxy.service import Service
@@ -39,6 +47,7 @@ class Handler:
         self.service = service
         self.draining = False
         self.in_flight = 0
+        self._ids = fresh_ids()
         self._budget = Budget(metrics.held_bytes)
         metrics.in_flight.set_function(lambda: self.in_flight)
 
@@ -76,7 +85,7 @@ class Handler:
         service = self.service
         fields = IndexedFields(request.raw_headers)
         named = fields.named
-        identity, own = request_id(fields)
+        identity, own = request_id(fields, self._ids)
         incoming = Incoming(
             request,
             service.pace,

@@ -10,7 +10,7 @@ Rules of the room:
 
 import os
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
@@ -37,6 +37,7 @@ _FROM_REQUEST = MappingProxyType(
 _FROM_RESPONSE = MappingProxyType({False: _DROPPED_FROM_RESPONSE, True: _DROPPED_FROM_RESPONSE | STAGE_FIELDS})
 _NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
 _MAX_LENGTH_DIGITS = 18
+_IDS_AT_ONCE = 256
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 _VERSIONS = frozenset({(1, 0), (1, 1)})
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -63,9 +64,7 @@ class IndexedFields(tuple[tuple[bytes, bytes], ...]):
     named: dict[bytes, list[bytes]]
 
     def __new__(cls, fields: Fields) -> "IndexedFields":
-        """Index the fields by their names; those that are indexed stay as they are."""
-        if type(fields) is cls:
-            return fields
+        """Index the fields by their names."""
         made = super().__new__(cls, fields)
         named = made.named = {}
         for name, value in fields:
@@ -79,10 +78,10 @@ class IndexedFields(tuple[tuple[bytes, bytes], ...]):
 
 def values(fields: Fields, name: bytes) -> list[bytes]:
     """Return the values of all fields of a (lower-case) name, in order."""
-    return IndexedFields(fields).named.get(name, [])
+    return [value for given, value in fields if given.lower() == name]
 
 
-def check_head(method: str, target: str, version: tuple[int, int], fields: Fields, limit: int) -> None:
+def check_head(method: str, target: str, version: tuple[int, int], fields: IndexedFields, limit: int) -> None:
     """Refuse a head that cannot be carried faithfully. Raises HeadError.
 
     `limit` bounds the target and all fields together, in bytes.
@@ -99,7 +98,7 @@ def check_head(method: str, target: str, version: tuple[int, int], fields: Field
         raise HeadError(400, "malformed", "the request target holds a character that cannot stand there")
     if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
         raise HeadError(400, "malformed", "the request target is neither a path nor an http address")
-    _check_fields(version, IndexedFields(fields).named)
+    _check_fields(version, fields.named)
 
 
 def _check_fields(version: tuple[int, int], named: Mapping[bytes, list[bytes]]) -> None:
@@ -155,18 +154,29 @@ def origin_form(target: str) -> tuple[str, bytes | None]:
     return path if path.startswith("/") else "/" + path, authority
 
 
-def request_id(fields: Fields) -> tuple[str, bool]:
-    """Return the request's id, and whether it is the client's own: one field of 1 to 128 visible ASCII characters."""
-    given = values(fields, b"x-request-id")
+def request_id(fields: IndexedFields, fresh: Iterator[str]) -> tuple[str, bool]:
+    """Return the request's id, and whether it is the client's own: one field of 1 to 128 visible ASCII characters.
+
+    Without one it is the next of `fresh`.
+    """
+    given = fields.named.get(b"x-request-id", ())
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii"), True
-    return os.urandom(16).hex(), False
+    return next(fresh), False
+
+
+def fresh_ids() -> Iterator[str]:
+    """Make ids of 128 random bits without end; the system is asked for many at a time."""
+    while True:
+        digits = os.urandom(16 * _IDS_AT_ONCE).hex()
+        for begin in range(0, len(digits), 32):
+            yield digits[begin : begin + 32]
 
 
 def request_head(
     method: str,
     target: str,
-    fields: Fields,
+    fields: IndexedFields,
     *,
     client: str,
     new_id: str | None,
@@ -181,7 +191,6 @@ def request_head(
     of an absolute target that replaces the Host field (RFC 9112, section 3.2.2), `upstream` the authority that
     stands in where an HTTP/1.0 client named none, since HTTP/1.1 needs one.
     """
-    fields = IndexedFields(fields)
     kept, present = _kept(fields, _FROM_REQUEST[new_id is not None, inspected] | _connection_options(fields.named))
     hosts = fields.named[b"host"] if b"host" in present else []
     if host is not None:
@@ -221,10 +230,9 @@ def _append_to_list(fields: list[tuple[bytes, bytes]], present: Container[bytes]
 
 
 def response_head(
-    status: int, reason: bytes, fields: Fields, *, added: Iterable[tuple[bytes, bytes]], inspected: bool
+    status: int, reason: bytes, fields: IndexedFields, *, added: Iterable[tuple[bytes, bytes]], inspected: bool
 ) -> bytes:
     """Return the head that goes to the client: the upstream's, less what is not for the client, plus `added`."""
-    fields = IndexedFields(fields)
     drop = _FROM_RESPONSE[inspected]
     options = _connection_options(fields.named) - drop
     if options:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.proxy.headers import response_head
+from gateway.proxy.headers import IndexedFields, response_head
 from gateway.rollout.decision import Decision
 from gateway.stages.verdict import WHOLE_REQUEST, Reason, Verdict, Violation
 from gateway.stages.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ class Answer:
             *persistence,
         ]
         phrase = HTTPStatus(self.status).phrase.encode("ascii")
-        return response_head(self.status, phrase, (), added=fields, inspected=False)
+        return response_head(self.status, phrase, IndexedFields(()), added=fields, inspected=False)
 
 
 def problem(status: int, reason: str, detail: str, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:

@@ -6,6 +6,7 @@ Media types: RFC 9110, section 8.3; `+json`: RFC 6839, section 3.1; codings: RFC
 """
 
 import re
+from functools import lru_cache
 
 from gateway.stages.encoding import Coding
 from gateway.stages.verdict import Reason
@@ -15,6 +16,7 @@ _MEDIA_TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)", re.DOTALL)
 _PARAMETER = re.compile(rf'\s*;\s*(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*')
 
 
+@lru_cache(64)  # nearly all requests say the same
 def objection_to_media(content_type: str | None) -> Reason | None:
     """Return CONTENT_TYPE or CHARSET when the type is not JSON in UTF-8, None when it is."""
     match = _MEDIA_TYPE.fullmatch(content_type or "")
@@ -38,6 +40,7 @@ def _is_json(kind: str, subtype: str) -> bool:
     return kind == "application" and (subtype == "json" or (subtype.endswith("+json") and subtype != "+json"))
 
 
+@lru_cache(64)
 def coding_of(content_encoding: str | None) -> Coding | None:
     """Return the one coding of a body, None when it is another or more than one."""
     try:

@@ -18,7 +18,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from gateway.errors import GatewayError
 from gateway.proxy.exchange import Answered
 from gateway.proxy.handler import Handler, head_problem
-from gateway.proxy.headers import HeadError, request_id
+from gateway.proxy.headers import HeadError, fresh_ids
 from gateway.proxy.parser import parser_settings, refused_head
 from gateway.rules.model import Limits
 
@@ -78,7 +78,10 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Let go of a broken body, and wait for the rest of a next head that began behind the request."""
-        finished = await super().finish_response(request, resp, start_time)
+        if self._upgraded or type(resp) is not Answered:
+            finished = await super().finish_response(request, resp, start_time)
+        else:
+            finished = resp, False  # it is on the wire already
         self._finished = request.content
         if self._finished.exception() is not None:
             self._finished.feed_eof()  # aiohttp would read on, and log what it meets as a fault of ours
@@ -180,7 +183,7 @@ class _Refusal(Answered):
 
     def __init__(self, error: HeadError) -> None:
         super().__init__(keep_alive=False)
-        identity, _ = request_id(())
+        identity = next(fresh_ids())
         answer = head_problem(error, identity)
         self.bytes = answer.head(identity, [(b"Connection", b"close")]) + answer.body
 

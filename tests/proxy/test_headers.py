@@ -1,13 +1,16 @@
 """Heads on their way through: checked, taken apart, put together."""
 
 import uuid
+from itertools import islice
 
 import pytest
 
 from gateway.proxy.headers import (
     Fields,
     HeadError,
+    IndexedFields,
     check_head,
+    fresh_ids,
     origin_form,
     request_head,
     request_id,
@@ -22,7 +25,7 @@ def written(fields: Fields, *, new_id: str | None = None, host: bytes | None = N
     return request_head(
         "GET",
         "/a?b",
-        fields,
+        IndexedFields(fields),
         client="192.0.2.7",
         new_id=new_id,
         host=host,
@@ -67,20 +70,20 @@ def test_head_that_cannot_be_carried(
 ) -> None:
     """A head that two servers could read differently, or that is too large, is refused with its own status."""
     with pytest.raises(HeadError) as refusal:
-        check_head(method, target, version, fields, 1024)
+        check_head(method, target, version, IndexedFields(fields), 1024)
     assert refusal.value.status == status
 
 
 @pytest.mark.parametrize("target", ["/", "//x//", '/%zz/[]{}|\\^`"?a=%41&&b', "/a?", "/a?b#".removesuffix("#")])
 def test_any_visible_target_is_carried(target: str) -> None:
     """Every target of visible ASCII characters is fine, well-formed or not."""
-    check_head("GET", target, (1, 1), [HOST], 1024)
+    check_head("GET", target, (1, 1), IndexedFields([HOST]), 1024)
 
 
 def test_options_for_the_server_itself() -> None:
     """`OPTIONS *` is a request, and HTTP/1.0 needs no Host."""
-    check_head("OPTIONS", "*", (1, 1), [HOST], 1024)
-    check_head("GET", "/", (1, 0), [], 1024)
+    check_head("OPTIONS", "*", (1, 1), IndexedFields([HOST]), 1024)
+    check_head("GET", "/", (1, 0), IndexedFields([]), 1024)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_absolute_target(target: str, path: str, host: bytes | None) -> None:
 @pytest.mark.parametrize("given", [b"a", b"x" * 128, b"!~\x7d"])
 def test_valid_request_id_is_kept(given: bytes) -> None:
     """A client's request id of 1 to 128 visible ASCII characters is its own."""
-    assert request_id([(b"x-request-ID", given)]) == (given.decode(), True)
+    assert request_id(IndexedFields([(b"x-request-ID", given)]), iter(())) == (given.decode(), True)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +122,14 @@ def test_valid_request_id_is_kept(given: bytes) -> None:
 )
 def test_request_id_is_made(fields: Fields) -> None:
     """Without exactly one valid id a new one is made, different every time."""
-    identity, own = request_id(fields)
-    assert not own
-    assert uuid.UUID(identity)
-    assert request_id(fields)[0] != identity
+    assert request_id(IndexedFields(fields), iter(["new"])) == ("new", False)
+
+
+def test_fresh_ids_are_never_the_same() -> None:
+    """Made ids are UUIDs without hyphens, each another, however many are asked for."""
+    ids = list(islice(fresh_ids(), 1000))
+    assert len(set(ids)) == len(ids)
+    assert all(uuid.UUID(identity).hex == identity for identity in ids)
 
 
 def test_fields_go_up_as_they_came() -> None:
@@ -157,7 +164,7 @@ def test_hop_by_hop_fields_stay_here() -> None:
     ]
     names = {name.lower() for name, _ in hop}
     up = written([HOST, *hop, (b"Expect", b"100-continue")])
-    down = response_head(200, b"OK", [*hop, (b"Server", b"x")], added=(), inspected=False)
+    down = response_head(200, b"OK", IndexedFields([*hop, (b"Server", b"x")]), added=(), inspected=False)
     for head in (up, down):
         assert not {line.partition(b":")[0].lower() for line in lines(head)[1:]} & {*names, b"expect"}
     assert lines(down) == [b"HTTP/1.1 200 OK", b"Server: x"]
@@ -166,7 +173,9 @@ def test_hop_by_hop_fields_stay_here() -> None:
 def test_connection_of_a_response_cannot_unframe_it() -> None:
     """A response whose Connection names Content-Length keeps it: without it the client would not find the end."""
     fields = [(b"Connection", b"content-length, X-Mine"), (b"Content-Length", b"2"), (b"X-Mine", b"1")]
-    assert lines(response_head(200, b"OK", fields, added=(), inspected=False))[1:] == [b"Content-Length: 2"]
+    assert lines(response_head(200, b"OK", IndexedFields(fields), added=(), inspected=False))[1:] == [
+        b"Content-Length: 2"
+    ]
 
 
 def test_lists_are_appended_to() -> None:
@@ -209,7 +218,7 @@ def test_stage_fields_are_the_gateways_where_it_inspects(inspected: bool) -> Non
     """X-Stage fields of others are removed at inspected endpoints, both ways, and left alone elsewhere."""
     fields = [(b"x-stage-WARNING", b"mine"), (b"X-Stage-Would-Reject", b"true"), (b"X-Stage-Other", b"stays")]
     up = written([HOST, *fields], inspected=inspected)
-    down = response_head(200, b"OK", fields, added=[(b"X-Stage-Warning", b"own")], inspected=inspected)
+    down = response_head(200, b"OK", IndexedFields(fields), added=[(b"X-Stage-Warning", b"own")], inspected=inspected)
     for head in (up, down):
         assert (b"x-stage-WARNING: mine" in lines(head)) is not inspected
         assert (b"X-Stage-Would-Reject: true" in lines(head)) is not inspected
