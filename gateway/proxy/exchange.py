@@ -285,9 +285,11 @@ class Exchange:
 
     def _may_keep_alive(self) -> bool:
         call = self._call
+        if not call.request.keep_alive or call.is_draining():
+            return False
         # Behind an Upgrade to anything but WebSocket aiohttp's parser loses what was pipelined.
-        lossy = any(value.lower() != b"websocket" for value in call.fields.named.get(b"upgrade", ()))
-        return call.request.keep_alive and not call.is_draining() and not lossy
+        protocols = call.fields.named.get(b"upgrade")
+        return protocols is None or all(value.lower() == b"websocket" for value in protocols)
 
     def _persistence(self, *, keep_alive: bool) -> list[tuple[bytes, bytes]]:
         """Return the Connection field that tells the client what becomes of its connection (RFC 9112, 9.3)."""

@@ -65,7 +65,7 @@ class IndexedFields(tuple[tuple[bytes, bytes], ...]):
 
     def __new__(cls, fields: Fields) -> "IndexedFields":
         """Index the fields by their names."""
-        made = super().__new__(cls, fields)
+        made = tuple.__new__(cls, fields)
         named = made.named = {}
         for name, value in fields:
             key = name.lower()
@@ -90,7 +90,7 @@ def check_head(method: str, target: str, version: tuple[int, int], fields: Index
         raise HeadError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if len(target) > limit:
         raise HeadError(414, "uri_too_long", f"the request target is longer than {limit} bytes")
-    if len(target) + 4 * len(fields) + sum(map(len, chain.from_iterable(fields))) > limit:
+    if len(target) + 4 * len(fields) + len(b"".join(chain.from_iterable(fields))) > limit:
         raise HeadError(431, "head_too_large", f"the request head is larger than {limit} bytes")
     if method in {"CONNECT", "TRACE"}:
         raise HeadError(405, "method_not_allowed", "CONNECT and TRACE are not carried")
@@ -103,7 +103,7 @@ def check_head(method: str, target: str, version: tuple[int, int], fields: Index
 
 def _check_fields(version: tuple[int, int], named: Mapping[bytes, list[bytes]]) -> None:
     hosts = named.get(b"host", ())
-    if len(hosts) > 1 or (version == (1, 1) and not hosts) or not all(map(_AUTHORITY.fullmatch, hosts)):
+    if len(hosts) > 1 or (version == (1, 1) and not hosts) or not all(map(_is_authority, hosts)):
         raise HeadError(400, "malformed", "one valid Host field is needed")
     codings = named.get(b"transfer-encoding")
     if codings and version == (1, 0):
@@ -119,6 +119,11 @@ def _check_fields(version: tuple[int, int], named: Mapping[bytes, list[bytes]]) 
     for name in _connection_options(named):
         if _NOT_FOR_CONNECTION.fullmatch(name):
             raise HeadError(400, "malformed", "Connection names a field that is not hop-by-hop")
+
+
+@lru_cache(64)  # nearly all clients name the same
+def _is_authority(host: bytes) -> bool:
+    return _AUTHORITY.fullmatch(host) is not None
 
 
 def content_length(value: bytes) -> int | None:
@@ -191,7 +196,11 @@ def request_head(
     of an absolute target that replaces the Host field (RFC 9112, section 3.2.2), `upstream` the authority that
     stands in where an HTTP/1.0 client named none, since HTTP/1.1 needs one.
     """
-    kept, present = _kept(fields, _FROM_REQUEST[new_id is not None, inspected] | _connection_options(fields.named))
+    drop = _FROM_REQUEST[new_id is not None, inspected]
+    if b"connection" in fields.named:
+        drop |= _connection_options(fields.named)
+    kept = _kept(fields, drop)
+    present: Container[bytes] = fields.named if len(kept) == len(fields) else fields.named.keys() - drop
     hosts = fields.named[b"host"] if b"host" in present else []
     if host is not None:
         hosts = [host]
@@ -211,11 +220,10 @@ def request_head(
     return _written(f"{method} {target} HTTP/1.1".encode("ascii"), kept)
 
 
-def _kept(fields: IndexedFields, drop: frozenset[bytes]) -> tuple[list[tuple[bytes, bytes]], Container[bytes]]:
-    """Return the fields that are not dropped, and the names that stand among them, in lower case."""
+def _kept(fields: IndexedFields, drop: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     if drop.isdisjoint(fields.named):
-        return list(fields), fields.named
-    return [field for field in fields if field[0].lower() not in drop], fields.named.keys() - drop
+        return list(fields)
+    return [field for field in fields if field[0].lower() not in drop]
 
 
 def _append_to_list(fields: list[tuple[bytes, bytes]], present: Container[bytes], name: bytes, item: bytes) -> None:
@@ -237,7 +245,7 @@ def response_head(
     options = _connection_options(fields.named) - drop
     if options:
         drop |= {name for name in options if not _NOT_FOR_CONNECTION.fullmatch(name)}
-    kept, _ = _kept(fields, drop)
+    kept = _kept(fields, drop)
     kept.extend(added)
     return _written(b"HTTP/1.1 %d %s" % (status, reason), kept)
 
