@@ -18,7 +18,7 @@ _LOGGED = frozenset({Result.REJECT, Result.WOULD_REJECT})
 class Judging:
     """Feeds an inspection, adds up the time it takes, and counts its decision."""
 
-    __slots__ = ("_closing", "_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection")
+    __slots__ = ("_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection")
 
     def __init__(self, inspection: Inspection, service: Service, request_id: str, seconds: float) -> None:
         self.inspection = inspection
@@ -26,7 +26,6 @@ class Judging:
         self._request_id = request_id
         self._seconds = seconds
         self._decision: Decision | None = None
-        self._closing: Turns[None] | None = None
         self._concluded = False
 
     async def feed(self, chunk: bytes) -> None:
@@ -38,9 +37,7 @@ class Judging:
 
         `whole` false says that the body was not seen to its end.
         """
-        if self._closing is None:
-            self._closing = self.inspection.closing(whole=whole)
-        await self._in_turns(self._closing)
+        await self._in_turns(self.inspection.closing(whole=whole))
         if self._concluded:
             return self._decision
         self._concluded = True

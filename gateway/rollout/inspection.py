@@ -66,6 +66,7 @@ class Inspection:
 
     __slots__ = (
         "_body",
+        "_closing",
         "_coding",
         "_decoder",
         "_findings",
@@ -93,6 +94,7 @@ class Inspection:
         self._received = 0
         self._judge = match.endpoint.judge
         self._body: BodyJudge | None = None
+        self._closing: Turns[None] | None = None
         self._coding: Coding | None = None
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
@@ -148,10 +150,15 @@ class Inspection:
             self._fail(error)
 
     def closing(self, *, whole: bool = True) -> Turns[None]:
-        """Judge in turns what is left of the body; nothing when that was done before.
+        """Judge in turns what is left of the body; what was done of that before is not done again.
 
         `whole` false says that the body was not seen to its end: what was found is a lower bound then.
         """
+        if self._closing is None:
+            self._closing = self._close_body(whole=whole)
+        return self._closing
+
+    def _close_body(self, *, whole: bool) -> Turns[None]:
         opened, body = self._decoder, self._body
         if self._reason is not None or opened is None or body is None:
             return
@@ -220,7 +227,7 @@ class Inspection:
         within = self._policy.max_body_bytes - self._received
         self._received += len(chunk)
         for piece in self._decoder.feed(chunk[:within]):
-            if self._body is not None:
+            if self._body is not None and piece:
                 yield from self._body.feed(piece)
             yield
         if len(chunk) > within:

@@ -69,7 +69,7 @@ class Cutter:
             return None, parsed
         for _ in range(_TRIES):
             match = judge.opening.match(buffer) if end == 0 and judge.at_the_top else judge.opening.search(buffer, end)
-            if match is None:
+            if match is None or match.end() > judge.sizes.largest:
                 break
             end = match.end()
             del match  # it holds the buffer, which could not shrink

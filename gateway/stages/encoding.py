@@ -42,7 +42,7 @@ class Decoder(Protocol):
     """Opens a body as it arrives."""
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
-        """Yield the JSON bytes that `chunk` completes. Raises EncodingError."""
+        """Yield the JSON bytes that `chunk` completes, b"" where only work was done. Raises EncodingError."""
 
     def finish(self) -> None:
         """Say that the body has ended. Raises EncodingError when the coded stream has not."""
@@ -74,6 +74,7 @@ class _Inflater:
         # Short slices: zlib copies what it has not used, and a chunk may hold thousands of tiny members.
         for start in range(0, len(chunk), _SLICE):
             yield from self._inflate(chunk[start : start + _SLICE])
+            yield b""
 
     def _inflate(self, rest: bytes) -> Iterator[bytes]:
         self._taken += len(rest)

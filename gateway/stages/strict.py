@@ -58,6 +58,8 @@ class Sieve:
         self._utf8.decode(b"", final=True)
         if self._high:
             raise ValueError("half of a surrogate pair")
+        if self._in_string:
+            raise ValueError("a string without an end")  # behind the document yajl takes one for nothing
         return self._carry
 
     def _shortened(self, piece: bytes, quotes: int, last_quote: int) -> bytes:

@@ -1,7 +1,9 @@
 """Bodies on their way in: held within a budget, asked for, waited for only so long."""
 
+import asyncio
 import json
 import time
+from itertools import pairwise
 
 import pytest
 from conftest import Serve
@@ -56,9 +58,25 @@ def test_small_chunks_become_blocks(budget: Budget) -> None:
         held.append(b"abcdef")
     blocks = held.hand_over()
     assert (b"".join(blocks), len(blocks)) == (b"abcdef" * 100_000, 3)
-    assert held.hand_over() == []
     assert budget.used == 600_000
     held.release()
+    assert budget.used == 0
+
+
+async def test_a_large_body_is_let_go_of_in_turns(budget: Budget) -> None:
+    """Blocks go a few at a time, others having their turn; the budget is given back with the last of them."""
+    held = Held(budget, 100_000_000)
+    for _ in range(100):
+        held.append(bytes(256 * 1024))
+    blocks = held.hand_over()
+    seen = []
+    held.release()
+    while blocks:
+        seen.append(len(blocks))
+        assert budget.used == 100 * 256 * 1024
+        await asyncio.sleep(0)
+    assert seen[0] < 100
+    assert max(before - after for before, after in pairwise(seen)) <= 8
     assert budget.used == 0
 
 

@@ -111,3 +111,11 @@ def test_a_repetitive_body_below_eight_mib_opens() -> None:
     body = gzip.compress(bytes(8 * MIB))
     assert len(body) * MAX_RATIO < 8 * MIB
     assert len(opened(Coding.GZIP, [body])) == 8 * MIB
+
+
+def test_members_that_hold_nothing_are_opened_in_turns() -> None:
+    """A chunk of thousands of empty members, which open to nothing, is no one stretch of work."""
+    body = gzip.compress(b"", mtime=0) * 10_000
+    stream = decoder(Coding.GZIP, MIB)
+    assert list(stream.feed(body)) == [b""] * -(-len(body) // 4096)
+    stream.finish()

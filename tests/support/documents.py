@@ -19,6 +19,24 @@ NAMES = (
 )
 DAMAGE = (b"}", b"]", b",", b'"', b"{", b"[", b"\xef\xbb\xbf", b"\\", b"\xc3", b"\x0c", b"\x00", b"\\ud800", b":")
 
+TAILS = (
+    b'"',
+    b'"abc',
+    b' "',
+    b'"\xc3\xa9',
+    b'"\\ud83d\\ude00',
+    b"x",
+    b"-",
+    b"/",
+    b",",
+    b"}",
+    b"]",
+    b"\x00",
+    b"1",
+    b'""',
+    b"\xc3",
+)
+
 
 def plans() -> list[Plan]:
     """Return plans that windows fit and plans they do not fit."""
@@ -121,6 +139,8 @@ class Writer:
     def _damaged(self, body: bytes) -> bytes:
         if not body or self._random.random() < 0.8:
             return body
+        if self._random.random() < 0.1:
+            return body + self._pick(TAILS)
         damaged = bytearray(body)
         for _ in range(self._random.randint(1, 2)):
             place, how = self._random.randrange(len(damaged)), self._random.random()
