@@ -17,15 +17,14 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
-from typing import NamedTuple
 
 import httptools
 
 from gateway.proxy.headers import IndexedFields
+from gateway.proxy.response import Interim, ResponseHead
 
 _HIGH_WATER = 256 * 1024
-_NO_BODY = frozenset({204, 304})
+_MAX_TRAILERS = 64 * 1024
 
 
 class UpstreamError(Exception):
@@ -44,17 +43,6 @@ class UpstreamTimeoutError(UpstreamError):
 
     status = 504
     reason = "upstream_timeout"
-
-
-class ResponseHead(NamedTuple):
-    """The head of a response: raw reason and headers. `length` None with `chunked` false means: until the end."""
-
-    status: int
-    reason: bytes
-    headers: IndexedFields
-    chunked: bool
-    length: int | None
-    has_body: bool
 
 
 class Connection(asyncio.Protocol):
@@ -85,6 +73,11 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._reusable = False
         self._sent = False
+        self._interim: Interim | None = None
+        self._may_switch = False
+        self._switched = False  # to another protocol: no more of HTTP is spoken here
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._trailer_size = 0
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._last_activity = 0.0
@@ -92,12 +85,17 @@ class Connection(asyncio.Protocol):
 
     # What a caller does with a connection.
 
-    def start(self, method: str, head: bytes, timeout: float) -> None:
+    def start(
+        self, method: str, head: bytes, timeout: float, interim: Interim | None = None, *, may_switch: bool = False
+    ) -> None:
         """Begin an exchange by sending the request's head, and body bytes that are at hand.
 
-        `timeout` is how many seconds of silence end it.
+        `timeout` is how many seconds of silence end it. `interim` is called with every interim response but 100;
+        `may_switch` says that the request asks for another protocol (RFC 9110, section 7.8).
         """
         self._reset()
+        self._interim = interim
+        self._may_switch = may_switch
         self._busy = True
         self._method = method
         self._timeout = timeout
@@ -113,11 +111,24 @@ class Connection(asyncio.Protocol):
         complete, since an upstream that has said all it will need not read on. It still waits for them, so such
         a connection must not carry another request: it would be taken for the rest of this one.
         """
-        if self._complete:
+        if self._complete and not self._switched:
             self._reusable = False
         elif self._transport is not None and not self._transport.is_closing():
             self._last_activity = self._loop.time()
             self._transport.write(data)
+
+    def write_eof(self) -> None:
+        """End what is sent through a tunnel; where that cannot be told apart from leaving, leave."""
+        if self._transport is not None and not self._transport.is_closing():
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the upstream does not take what is written, so that `drain` waits."""
+        return self._paused_writing
 
     def end(self) -> None:
         """Say that the request is wholly sent; without it the connection is not kept."""
@@ -125,7 +136,8 @@ class Connection(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait while the upstream reads nothing; not when it is gone, nor when its response is complete."""
-        if self._paused_writing and not self._complete and self._transport is not None:
+        done = self._complete and not self._switched
+        if self._paused_writing and not done and self._transport is not None:
             self._writable = self._loop.create_future()
             await self._writable
             self._last_activity = self._loop.time()
@@ -199,7 +211,11 @@ class Connection(asyncio.Protocol):
                 self._twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
 
     def data_received(self, data: bytes) -> None:
-        """Feed the response's parser."""
+        """Feed the response's parser; behind a switch of protocols all bytes are the tunnel's."""
+        if self._switched:
+            self.on_body(data)
+            self._wake()
+            return
         if self._parser is None or self._complete:
             self.abort()  # an upstream that speaks unasked is out of step
             self._reusable = False
@@ -208,8 +224,8 @@ class Connection(asyncio.Protocol):
         self._answered = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(UpstreamError("the upstream switched protocols unasked"))
+        except httptools.HttpParserUpgrade as switch:
+            self._begin_tunnel(data[switch.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__ or error  # an error of ours comes through the parser
             self._fail(UpstreamError(f"the upstream's response is malformed: {cause}"))
@@ -218,9 +234,10 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the upstream's end as the end of the body where nothing else marks it (RFC 9112, section 6.3)."""
         head = self._head
-        if head is not None and head.has_body and not head.chunked and head.length is None:
+        if head is not None and not head.delimited:
             self._complete = True
-        return False
+            self._wake()
+        return self._switched
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
@@ -278,9 +295,16 @@ class Connection(asyncio.Protocol):
             self._status_text += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect one header field, as sent; a field after the head is a trailer, and dropped."""
-        if self._head is None and not self._complete:
+        """Collect one header field, as sent; a field after the head is a trailer (RFC 9110, section 6.5)."""
+        if self._complete:
+            return
+        if self._head is None:
             self._headers.append((name, value))
+        else:
+            self._trailer_size += len(name) + len(value)
+            if self._trailer_size > _MAX_TRAILERS:
+                raise ValueError("its trailers are too large")
+            self.trailers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Make the head, unless it is an interim one (RFC 9110, section 15.2)."""
@@ -288,17 +312,31 @@ class Connection(asyncio.Protocol):
         if parser is None or self._dropped():
             return
         status = parser.get_status_code()
-        if status < 200:
-            return
         headers = IndexedFields(self._headers)
-        chunked, length = _framing(headers.named)
-        has_body = self._method != "HEAD" and status not in _NO_BODY and length != 0
-        self._head = ResponseHead(status, self._status_text, headers, chunked, length, has_body)
-        delimited = chunked or length is not None or not has_body
-        self._reusable = delimited and parser.should_keep_alive()
+        if status < 200:
+            self._take_interim(ResponseHead(status, self._status_text, headers, False, None, False))
+            return
+        self._head = ResponseHead.of(status, self._status_text, headers, self._method)
+        self._reusable = self._head.delimited and parser.should_keep_alive()
         if self._method == "HEAD":
             # llhttp does not know what was asked and would wait for a body.
             self._finish_response()
+
+    def _take_interim(self, head: ResponseHead) -> None:
+        if head.status == 101:
+            if not self._may_switch:
+                raise ValueError("it switched protocols unasked")
+            self._head = head._replace(has_body=True)
+        elif head.status != 100 and self._interim is not None:
+            self._interim(head)
+
+    def _begin_tunnel(self, data: bytes) -> None:
+        if self._head is None or self._head.status != 101:
+            self._fail(UpstreamError("the upstream's response is malformed: it switched protocols unasked"))
+            return
+        self._switched = True
+        if data:
+            self.on_body(data)
 
     def on_body(self, data: bytes) -> None:
         """Keep body bytes for `read`, and stop reading when they pile up."""
@@ -317,6 +355,8 @@ class Connection(asyncio.Protocol):
         if self._head is None:
             self._headers = []
             self._status_text = b""
+        elif self._head.status == 101:
+            self._switched = True
         else:
             self._finish_response()
 
@@ -357,7 +397,7 @@ class Connection(asyncio.Protocol):
     def _look(self) -> None:
         """End the exchange when nothing has moved for too long, else look again when that could next be so."""
         self._watch = None
-        if not self._busy:
+        if not self._busy or self._switched:
             return
         if self._paused_reading:
             self._last_activity = self._loop.time()  # it is our reader who is slow
@@ -368,21 +408,3 @@ class Connection(asyncio.Protocol):
             self._release_writer()
         else:
             self._watch_until(max(due, self._loop.time() + 0.01))
-
-
-def _framing(named: Mapping[bytes, list[bytes]]) -> tuple[bool, int | None]:
-    """Return (chunked, content length) of a response; llhttp has refused what contradicts itself.
-
-    Raises ValueError for another transfer coding than chunked: it belongs to this hop (RFC 9112, section 6.1), and
-    the client would get coded bytes without being told.
-    """
-    length = None
-    for value in named.get(b"content-length", ()):
-        length = int(value)
-    given = named.get(b"transfer-encoding")
-    if given is None:
-        return False, length
-    # Spaces, not tabs: llhttp takes a tab for part of the name, and has to agree on the framing.
-    if b",".join(given).strip(b" ").lower() != b"chunked":
-        raise ValueError("it has a transfer coding other than chunked")
-    return True, None

@@ -19,10 +19,19 @@ from typing import NamedTuple, Protocol
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
+from gateway.proxy import tunnel
 from gateway.proxy.body import Block, Incoming, TooSlowError
-from gateway.proxy.connection import Connection, ResponseHead, UpstreamError, UpstreamTimeoutError
-from gateway.proxy.headers import IndexedFields, request_head, response_head
+from gateway.proxy.connection import Connection, UpstreamError, UpstreamTimeoutError
+from gateway.proxy.headers import (
+    IndexedFields,
+    protocols_asked_for,
+    request_head,
+    response_head,
+    switching,
+    trailer_section,
+)
 from gateway.proxy.problem import Answer
+from gateway.proxy.response import ResponseHead
 from gateway.proxy.service import Service
 from gateway.rules.load import Upstream
 
@@ -95,6 +104,7 @@ class Exchange:
         self._name = call.upstream.name if call.upstream is not None else "none"
         self._metrics = call.service.upstream_metrics[self._name]
         self._began = time.perf_counter()
+        self._upgrade = None if call.incoming.exists else protocols_asked_for(call.fields)
         self._heard_all = False
         self._written = 0
 
@@ -132,7 +142,9 @@ class Exchange:
         while True:
             connection, used = await pool.acquire(fresh=fresh)
             try:
-                connection.start(call.method, opening, call.service.rules.limits.upstream_timeout_seconds)
+                patience = call.service.rules.limits.upstream_timeout_seconds
+                interim = None if call.request.version < (1, 1) else self._relay_interim
+                connection.start(call.method, opening, patience, interim, may_switch=self._upgrade is not None)
                 if at_once:
                     connection.end()
                     if sent is not None:
@@ -154,11 +166,13 @@ class Exchange:
             call.method,
             call.target,
             call.fields,
+            version=call.request.version,
             client=peer or "unknown",
             new_id=call.new_id,
             host=call.host,
             inspected=self._inspected,
             chunked=call.incoming.chunked,
+            upgrade=self._upgrade,
             upstream=call.service.pools[self._name].authority,
         )
         if body is None:
@@ -233,10 +247,29 @@ class Exchange:
             self._metrics.duration.observe(time.perf_counter() - self._began)
         added = await listener.end() if listener is not None and self._heard_all else []
         try:
+            if head.status == 101:
+                return await self._tunnel(connection, head, added)
             return await self._send_response(connection, head, added)
         except (UpstreamError, TimeoutError):
             self._break_off()
             return _ANSWERED_LAST
+
+    def _relay_interim(self, head: ResponseHead) -> None:
+        """Pass an interim response on (RFC 9110, section 15.2); nothing of the response itself is out yet."""
+        transport = self._call.request.transport
+        if transport is not None:
+            transport.write(response_head(head.status, head.reason, head.headers, added=(), inspected=self._inspected))
+
+    async def _tunnel(self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]) -> Answered:
+        """Tell the client that the upstream switched protocols, and carry bytes both ways from then on."""
+        added += switching(b", ".join(head.headers.named.get(b"upgrade", ())))
+        if b"x-request-id" not in head.headers.named:
+            added.append((b"X-Request-Id", self._call.request_id.encode("ascii")))
+        self._metrics.answered(head.status)
+        connection.end()
+        await self._write(response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected))
+        await tunnel.carry(self._call.request, connection)
+        return _ANSWERED_LAST
 
     def _write(self, data: bytes) -> Awaitable[None]:
         """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
@@ -279,7 +312,7 @@ class Exchange:
             data = connection.rest()
             out += _framed(data) if chunked else data
             if chunked:
-                out += _LAST_CHUNK
+                out += _LAST_CHUNK[:-2] + trailer_section(connection.trailers, inspected=self._inspected)
         await self._write(out)
         return _ANSWERED if keep_alive else _ANSWERED_LAST
 

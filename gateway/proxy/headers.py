@@ -18,12 +18,12 @@ from types import MappingProxyType
 Fields = Sequence[tuple[bytes, bytes]]
 
 STAGE_FIELDS = frozenset({b"x-stage-warning", b"x-stage-would-reject"})
-VIA = b"1.1 stage-gateway"
 
+_VIA = MappingProxyType({(1, 0): b"1.0 stage-gateway", (1, 1): b"1.1 stage-gateway"})
 _HOP_BY_HOP = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"})
-# Trailers are not carried, so neither is the announcement; Expect is answered here.
+# A request's trailers are not carried, so neither is the announcement; Expect is answered here.
 _DROPPED_FROM_REQUEST = _HOP_BY_HOP | {b"expect", b"trailer"}
-_DROPPED_FROM_RESPONSE = _HOP_BY_HOP | {b"trailer"}
+_DROPPED_FROM_TRAILERS = _HOP_BY_HOP | {b"trailer", b"content-length", b"host"}  # RFC 9110, section 6.5.1
 # By what is known of a request (whether its id is new, whether it is inspected): no set is made for each one.
 _FROM_REQUEST = MappingProxyType(
     {
@@ -34,7 +34,7 @@ _FROM_REQUEST = MappingProxyType(
         for inspected in (False, True)
     }
 )
-_FROM_RESPONSE = MappingProxyType({False: _DROPPED_FROM_RESPONSE, True: _DROPPED_FROM_RESPONSE | STAGE_FIELDS})
+_FROM_RESPONSE = MappingProxyType({False: _HOP_BY_HOP, True: _HOP_BY_HOP | STAGE_FIELDS})
 _NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
 _MAX_LENGTH_DIGITS = 18
 _IDS_AT_ONCE = 256
@@ -183,18 +183,21 @@ def request_head(
     target: str,
     fields: IndexedFields,
     *,
+    version: tuple[int, int],
     client: str,
     new_id: str | None,
     host: bytes | None,
     inspected: bool,
     chunked: bool,
+    upgrade: bytes | None,
     upstream: bytes,
 ) -> bytes:
     """Return the head that goes upstream.
 
-    `client` is the peer's address, `new_id` a request id to set in place of the client's, `host` the authority
-    of an absolute target that replaces the Host field (RFC 9112, section 3.2.2), `upstream` the authority that
-    stands in where an HTTP/1.0 client named none, since HTTP/1.1 needs one.
+    `version` is that of the client's request, `client` the peer's address, `new_id` a request id to set in place of
+    the client's, `host` the authority of an absolute target that replaces the Host field (RFC 9112, section 3.2.2),
+    `upgrade` the protocols that the client would switch to, `upstream` the authority that stands in where an
+    HTTP/1.0 client named none, since HTTP/1.1 needs one.
     """
     drop = _FROM_REQUEST[new_id is not None, inspected]
     if b"connection" in fields.named:
@@ -214,10 +217,23 @@ def request_head(
     if new_id is not None:
         kept.append((b"X-Request-Id", new_id.encode("ascii")))
     _append_to_list(kept, present, b"X-Forwarded-For", client.encode("ascii", "replace"))
-    _append_to_list(kept, present, b"Via", VIA)
+    _append_to_list(kept, present, b"Via", _VIA[version])
     if chunked:
         kept.append((b"Transfer-Encoding", b"chunked"))
+    if upgrade is not None:
+        kept.extend(switching(upgrade))
     return _written(f"{method} {target} HTTP/1.1".encode("ascii"), kept)
+
+
+def protocols_asked_for(fields: IndexedFields) -> bytes | None:
+    """Return the protocols that a request would switch to (RFC 9110, section 7.8), None when to none."""
+    given = fields.named.get(b"upgrade")
+    return b", ".join(given) if given and b"upgrade" in _connection_options(fields.named) else None
+
+
+def switching(protocols: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the fields that ask for, or tell of, a switch to one of these protocols."""
+    return [(b"Connection", b"Upgrade"), (b"Upgrade", protocols)]
 
 
 def _kept(fields: IndexedFields, drop: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
@@ -248,6 +264,14 @@ def response_head(
     kept = _kept(fields, drop)
     kept.extend(added)
     return _written(b"HTTP/1.1 %d %s" % (status, reason), kept)
+
+
+def trailer_section(fields: Sequence[tuple[bytes, bytes]], *, inspected: bool) -> bytes:
+    """Return what follows the last chunk of a response (RFC 9112, section 7.1.2), its empty line included."""
+    if not fields:
+        return b"\r\n"
+    drop = _FROM_RESPONSE[inspected] | _DROPPED_FROM_TRAILERS
+    return b"".join(b"%b: %b\r\n" % field for field in fields if field[0].lower() not in drop) + b"\r\n"
 
 
 def _written(first: bytes, fields: Fields) -> bytes:

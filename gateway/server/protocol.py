@@ -88,6 +88,13 @@ class Connection(web.RequestHandler):
         self._expect_rest()
         return finished
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature
+        """Take the client's end for its leaving, but in a tunnel, where only its sending has ended."""
+        if self._payload_parser is None:
+            return False
+        self._payload_parser.feed_eof()
+        return True
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
         self._stop_timer()

@@ -102,7 +102,7 @@ KNOWN = [
     Known("hop-by-hop", "up", "field (proxy-connection|trailer)", b"", cases=("proxy-connection", "trailer")),
     Known("named by Connection", "up", "field x-mine", b"", b"X-Mine: 1"),
     Known("named by Connection", "down", "field x-mine", b"", b"X-Mine: 1"),
-    Known("hop-by-hop", "down", "field (proxy-connection|te|trailer|upgrade)", b"", cases=("proxy fields",)),
+    Known("hop-by-hop", "down", "field (proxy-connection|te|upgrade)", b"", cases=("proxy fields",)),
     # Requests that only one of them carries.
     *carried("a server may know `*` (RFC 9110, section 9.3.7); nginx has no place for it", "options of all"),
     *carried("nginx resolves the path to find its location; the gateway changes nothing", "dots above the root"),
@@ -167,7 +167,20 @@ KNOWN = [
         cases=("to the end",),
     ),
     # Upstreams that are hard to understand.
-    Known("interim responses are not carried", "down", "interim", b"", cases=("early hints", "continue")),
+    Known("100 is the gateway's own to say", "down", "interim", b"", cases=("continue",)),
+    Known(
+        "nginx adds a field to interim responses",
+        *("down", "interim"),
+        other=rb".*\r\nConnection: keep-alive\r\n.*",
+        cases=("early hints", "early hints to GET", "early hints to HEAD"),
+    ),
+    Known(
+        "the upstream is asked to switch protocols as the client asks",
+        "up",
+        "field (connection|upgrade)",
+        other=b"",
+        cases=("upgrade",),
+    ),
     Known(
         "what could be read two ways, or not at all, is a failure of the upstream",
         *("down", "status"),

@@ -181,8 +181,8 @@ def test_forwarding_fields_are_appended(gateway: Gateway, upstream: RecordingUps
         b"HTTP/1.1 304 Not Modified\r\nContent-Length: 50\r\nETag: x\r\n\r\n",
         replied(b"Content-Length: 0"),
         replied(b"Content-Length: 5", body=b"hello"),
-        replied(b"Transfer-Encoding: chunked", body=b"5;x=y\r\nhello\r\n0\r\nTrailer: dropped\r\n\r\n"),
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + replied(b"Content-Length: 0"),
+        replied(b"Transfer-Encoding: chunked", body=b"5;x=y\r\nhello\r\n0\r\n\r\n"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + replied(b"Content-Length: 0"),
     ],
     ids=["204", "304", "empty", "counted", "chunked", "interim"],
 )
@@ -248,13 +248,13 @@ def test_client_that_says_close(gateway: Gateway, upstream: RecordingUpstream) -
         assert client.is_closed()
 
 
-def test_upgrade_is_not_passed_on(gateway: Gateway, upstream: RecordingUpstream) -> None:
-    """A wish to switch protocols is dropped; the connection goes on as HTTP."""
+def test_upgrade_that_is_declined(gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """When the upstream does not switch protocols the connection goes on as HTTP."""
     with Client(gateway.port) as client:
         client.send(request("GET", ELSEWHERE, ("Connection", "Upgrade"), ("Upgrade", "websocket")))
         assert client.response().status == 200
         assert client.send(request("GET", ELSEWHERE)).response().status == 200
-    assert upstream.requests[0].value("upgrade") is None
+    assert [asked.value("upgrade") for asked in upstream.requests] == ["websocket", None]
 
 
 @pytest.mark.parametrize("place", [ELSEWHERE, INSPECTED])

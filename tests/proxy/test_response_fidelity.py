@@ -16,8 +16,8 @@ OFF, WARN, ELSEWHERE = "/api/off", "/api/warn", "/x"
 TOKEN = string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~"
 VALUE = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
-# What concerns one connection only (RFC 9110, section 7.6.1), and trailers, which are not carried.
-REMOVED = {"connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade", "trailer"}
+# What concerns one connection only (RFC 9110, section 7.6.1).
+REMOVED = {"connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade"}
 STAGE_FIELDS = {"x-stage-warning", "x-stage-would-reject"}
 SPECIAL = {*REMOVED, *STAGE_FIELDS, "content-length", "x-request-id"}
 NO_BODY = (204, 304)

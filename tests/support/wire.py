@@ -139,7 +139,7 @@ class Client:
         interim = []
         while True:
             head = self.reader.until(b"\r\n\r\n")
-            if head.split(b" ", 2)[1].startswith(b"1"):
+            if head.split(b" ", 2)[1].startswith(b"1") and not head.startswith(b"HTTP/1.1 101 "):
                 interim.append(head)
                 continue
             return Response(head, interim=interim)
