@@ -3,6 +3,7 @@
 # make bench   measure the gateway beside its peers (nginx, nginx with lua-cjson, aiohttp); needs two cores
 # make format  put the code into the house's form
 # make schema  write the configuration's JSON Schema again
+# make rules   write the alert rules again, from deploy/prometheus/numbers.toml
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests peers bench format schema clean
+.PHONY: demo test lint types contracts tests peers bench format schema rules clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -41,6 +42,9 @@ peers:
 		echo "Node is missing: the tests against Express are skipped" >&2
 	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || { apt-get update && apt-get install -y nginx; } || \
 		echo "nginx is missing: the tests against it are skipped" >&2
+	@{ command -v promtool && command -v amtool && command -v prometheus-alertmanager; } >/dev/null || \
+		{ apt-get update && apt-get install -y --no-install-recommends prometheus prometheus-alertmanager; } || \
+		echo "Prometheus or Alertmanager is missing: the tests of rules and alerts are skipped" >&2
 
 $(NODE_READY): $(NODE_FOLDER)/package.json $(NODE_FOLDER)/package-lock.json | peers
 	@! command -v npm >/dev/null || { cd $(NODE_FOLDER) && npm ci --no-audit --no-fund && touch node_modules/.ready; }
@@ -56,6 +60,9 @@ format: $(READY)
 
 schema: $(READY)
 	$(BIN)/stage-gateway schema > config/gateway.schema.json
+
+rules: $(READY)
+	$(BIN)/python deploy/prometheus/generate.py
 
 clean:
 	rm -rf $(VENV) $(NODE_FOLDER)/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
