@@ -1,16 +1,13 @@
 """The rules: made from the numbers, right by promtool, and each with a case that a naive form fails."""
 
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from support.promtool import RULES, run
+from support.prometheus import FILES, RULES, generate, run
 
-FILES = ["recording.yml", "alerts.yml"]
 CASES = sorted(path.name for path in RULES.glob("*.test.yml"))
 NAMED = {
     "StageInvalidRateHigh",
@@ -25,15 +22,6 @@ NAMED = {
     "StageUpstreamErrors",
     "StageMigrationStalled",
 }
-
-
-def generate(output: Path, numbers: str | None = None) -> None:
-    """Write the rules of these numbers, or of the committed ones, into a folder."""
-    arguments: list[object] = [sys.executable, RULES / "generate.py", "--output", output]
-    if numbers is not None:
-        (output / "numbers.toml").write_text(numbers, encoding="utf-8")
-        arguments += ["--numbers", output / "numbers.toml"]
-    subprocess.run(list(map(str, arguments)), check=True, timeout=60)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""What the files under deploy/ say, for the tests that hold them against what is there."""
+
+import importlib
+import json
+from typing import Any
+
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from support.prometheus import DEPLOY, RULES
+
+_MIGRATION: dict[str, tuple[str, ...]] = {
+    "stage_migration_rows": (),
+    "stage_migration_rows_done": (),
+    "stage_migration_batches": ("status",),
+    "stage_migration_invalid_rows": (),
+    "stage_migration_lag_bytes": (),
+    "stage_migration_last_progress_timestamp_seconds": (),
+}
+_PARTS: dict[str | None, dict[str, tuple[str, ...]]] = {
+    "counter": {"_total": ()},
+    "gauge": {"": ()},
+    "histogram": {"_bucket": ("le",), "_sum": (), "_count": ()},
+}
+
+
+def exposed(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:
+    """Return the series that a registry can show, by name, with their labels."""
+    collectors = {one for one in registry._names_to_collectors.values() if isinstance(one, MetricWrapperBase)}
+    return {
+        one._name + suffix: (*one._labelnames, *more)
+        for one in collectors
+        for suffix, more in _PARTS[one._type].items()
+    }
+
+
+def migration_gauges() -> dict[str, tuple[str, ...]]:
+    """Return the gauges of a migration with their labels: from its own registry, where the package has one."""
+    try:
+        module = importlib.import_module("gateway.migration.metrics")
+    except ModuleNotFoundError:
+        return _MIGRATION
+    return exposed(module.MigrationMetrics().registry)
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the recording and alert rules."""
+    files = [yaml.safe_load((RULES / name).read_text()) for name in ("recording.yml", "alerts.yml")]
+    return [rule for file in files for group in file["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard."""
+    document: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "stage-gateway.json").read_text())
+    return document
+
+
+def panels() -> list[dict[str, Any]]:
+    """Return the panels of the dashboard that show something."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
