@@ -355,8 +355,12 @@ def main() -> int:
     parser.add_argument("--numbers", type=Path, default=HERE / "numbers.toml", metavar="FILE")
     parser.add_argument("--output", type=Path, default=HERE, metavar="DIRECTORY")
     given = parser.parse_args()
-    numbers = tomllib.loads(given.numbers.read_text(encoding="utf-8"))
-    for name, text in files(numbers).items():
+    try:
+        written = files(tomllib.loads(given.numbers.read_text(encoding="utf-8")))
+    except (KeyError, ValueError) as error:
+        print(f"{given.numbers}: {f'{error} is missing' if isinstance(error, KeyError) else error}", file=sys.stderr)
+        return 2
+    for name, text in written.items():
         (given.output / name).write_text(text, encoding="utf-8")
     return 0
 

@@ -1,6 +1,9 @@
 """The rules: made from the numbers, right by promtool, and each with a case that a naive form fails."""
 
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,9 +127,31 @@ def test_the_committed_rules_are_those_of_the_numbers(tmp_path: Path) -> None:
         assert (RULES / name).read_text() == (tmp_path / name).read_text(), "run `make rules`"
 
 
+@pytest.mark.parametrize(
+    ("numbers", "complaint"),
+    [
+        ("", "'job' is missing"),
+        ('rate_window = "5 minutes"', "'5 minutes' is no duration"),
+        ("factor =", "Invalid value"),
+    ],
+)
+def test_wrong_numbers_are_named(numbers: str, complaint: str, tmp_path: Path) -> None:
+    """A missing or malformed number is named in one line, and no rules are written."""
+    text = (RULES / "numbers.toml").read_text()
+    name = numbers.partition(" ")[0] or "job"
+    (tmp_path / "numbers.toml").write_text(re.sub(rf"^{name} =.*$", numbers, text, flags=re.MULTILINE))
+    command = [sys.executable, str(RULES / "generate.py"), "--output", str(tmp_path)]
+    made = subprocess.run(
+        [*command, "--numbers", str(tmp_path / "numbers.toml")], capture_output=True, text=True, check=False
+    )
+    assert (made.returncode, made.stderr.count("\n")) == (2, 1)
+    assert complaint in made.stderr
+    assert not (tmp_path / "alerts.yml").exists()
+
+
 def test_promtool_finds_nothing_to_say_about_the_rules() -> None:
     """`promtool check rules` passes without warnings."""
-    code, said = run("promtool", "check", "rules", *FILES)
+    code, said = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *FILES)
     assert code == 0, said
     assert [line for line in said.split("\n") if line and "SUCCESS" not in line and "Checking" not in line] == [], said
 
