@@ -179,6 +179,17 @@ def test_a_naive_form_fails_the_same_case(naive: Naive, tmp_path: Path) -> None:
     assert "got:" in said, said
 
 
+def test_a_child_that_appears_at_its_first_event_hides_the_burst(tmp_path: Path) -> None:
+    """The case of a late endpoint passes only because its children are there at 0 before the first event."""
+    for name in FILES:
+        shutil.copy(RULES / name, tmp_path)
+    text = yaml.safe_dump(named("a late endpoint"))
+    for case, values, wanted in (("zero", "_x60 0x2 300x57", 0), ("none", "_x63 300x57", 1)):
+        (tmp_path / f"{case}.yml").write_text(text.replace("_x60 0x2 300x57", values))
+        code, said = run("promtool", "test", "rules", f"{case}.yml", folder=tmp_path)
+        assert code == wanted, said
+
+
 def test_every_alert_says_what_a_person_and_a_router_need() -> None:
     """Each named alert is there, with its labels and annotations; just two ask for a demotion."""
     [group] = yaml.safe_load((RULES / "alerts.yml").read_text())["groups"]
