@@ -37,13 +37,17 @@ class Counter(Collector):
         self._children: dict[tuple[str, ...], Count] = {}
         registry.register(self)
 
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        """Tell the registry the name, so that no other metric gets it."""
+        yield CounterMetricFamily(self._name, self._help, labels=self._labels)
+
     def labels(self, *values: str) -> Count:
         """Return the series of these label values; from now on it is there."""
         return self._children.setdefault(tuple(map(str, values)), Count())
 
     def collect(self) -> Iterator[Metric]:
         """Tell the registry every series."""
-        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        (family,) = self.describe()
         for values, child in self._children.items():
             family.add_metric(values, child.value)
         yield family
@@ -78,13 +82,17 @@ class Histogram(Collector):
         self._children: dict[str, Distribution] = {}
         registry.register(self)
 
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Tell the registry the name, so that no other metric gets it."""
+        yield HistogramMetricFamily(self._name, self._help, labels=(self._label,))
+
     def labels(self, value: str) -> Distribution:
         """Return the series of this label value; from now on it is there."""
         return self._children.setdefault(value, Distribution(self._bounds))
 
     def collect(self) -> Iterator[Metric]:
         """Tell the registry every series."""
-        family = HistogramMetricFamily(self._name, self._help, labels=(self._label,))
+        (family,) = self.describe()
         names = [*map(floatToGoString, self._bounds), "+Inf"]
         for value, child in self._children.items():
             buckets = zip(names, accumulate(child.counts), strict=True)

@@ -92,7 +92,6 @@ def stack(recorder: RecordingUpstream, tmp_path_factory: pytest.TempPathFactory)
         gauge = Gauge(name, "As in a migration.", labels, registry=registry)
         for child in [gauge.labels("done"), gauge.labels("pending")] if labels else [gauge]:
             child.set(time.time() if name.endswith("_seconds") else 3)
-    override = Gauge("stage_gateway_override", "As in the gateway.", ["endpoint", "source"], registry=registry)
     with ExitStack() as running:
         gateway = running.enter_context(Gateway(folder, config))
         server, thread = start_http_server(0, "127.0.0.1", registry)
@@ -111,11 +110,11 @@ def stack(recorder: RecordingUpstream, tmp_path_factory: pytest.TempPathFactory)
         sending.start()
         running.callback(sending.join, 10)
         running.callback(ended.set)
-        _change_everything(gateway, config, override, watching)
+        _change_everything(gateway, config, watching)
         yield Stack(watching, manager, inbox, begun)
 
 
-def _change_everything(gateway: Gateway, config: dict[str, Any], override: Gauge, watching: Server) -> None:
+def _change_everything(gateway: Gateway, config: dict[str, Any], watching: Server) -> None:
     """Change mode, percentage and override, each seen by Prometheus before and after."""
     mode = f'stage_gateway_endpoint_mode{{endpoint="{SIMULATE}", mode="warn"}} == 1'
     eventually(lambda: watching.query(mode), timeout=20)
@@ -126,11 +125,11 @@ def _change_everything(gateway: Gateway, config: dict[str, Any], override: Gauge
             "enforcementPercent": 99.5,
         }
     )
-    override.labels(SIMULATE, "person").set(1)
+    assert gateway.hold(SIMULATE, "warn")[0] == 200
     gateway.reload()
     eventually(lambda: watching.query("stage_gateway_enforcement_percent == 99.5"), timeout=20)
     eventually(lambda: watching.query("stage_gateway_override == 1"), timeout=20)
-    override.labels(SIMULATE, "person").set(0)
+    assert gateway.hold(SIMULATE, None)[0] == 200
 
 
 def shown(expression: str) -> str:

@@ -64,7 +64,7 @@ KNOWN = [
     added("the upstream is told the scheme", "x-forwarded-proto", b"X-Forwarded-Proto: http"),
     added("the upstream is told the host", "x-forwarded-host", rb"X-Forwarded-Host: [a-z.:0-9]+"),
     added("the upstream is told the client", "x-forwarded-for", b"X-Forwarded-For: 127.0.0.1"),
-    added("a proxy says that it was here", "via", b"Via: 1.1 stage-gateway"),
+    added("a proxy says that it was here", "via", b"Via: 1.[01] stage-gateway"),
     Known(
         "the client comes after those before it",
         *("up", "field x-forwarded-for"),

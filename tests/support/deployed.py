@@ -8,6 +8,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from gateway.telemetry.counts import Counter, Histogram
 from support.prometheus import DEPLOY, RULES
 
 _MIGRATION: dict[str, tuple[str, ...]] = {
@@ -27,11 +28,17 @@ _PARTS: dict[str | None, dict[str, tuple[str, ...]]] = {
 
 def exposed(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:
     """Return the series that a registry can show, by name, with their labels."""
-    collectors = {one for one in registry._names_to_collectors.values() if isinstance(one, MetricWrapperBase)}
+    described: list[tuple[str, str | None, tuple[str, ...]]] = []
+    for one in set(registry._names_to_collectors.values()):
+        match one:
+            case MetricWrapperBase():
+                described.append((one._name, one._type, tuple(one._labelnames)))
+            case Counter():
+                described.append((one._name, "counter", one._labels))
+            case Histogram():
+                described.append((one._name, "histogram", (one._label,)))
     return {
-        one._name + suffix: (*one._labelnames, *more)
-        for one in collectors
-        for suffix, more in _PARTS[one._type].items()
+        name + suffix: (*labels, *more) for name, kind, labels in described for suffix, more in _PARTS[kind].items()
     }
 
 

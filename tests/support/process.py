@@ -121,18 +121,31 @@ class Gateway:
             return found[count - 1]
 
     def call(
-        self, path: str, *, method: str = "GET", token: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> tuple[int, bytes]:
         """Ask the admin port; returns status and body."""
         bearer = {"Authorization": f"Bearer {token}"} if token is not None else {}
         address = f"http://127.0.0.1:{self.admin}{path}"
-        asked = urllib.request.Request(address, method=method, headers={**bearer, **(headers or {})})
+        asked = urllib.request.Request(address, data=body, method=method, headers={**bearer, **(headers or {})})
         try:
             with _opener.open(asked, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read()
+
+    def hold(self, endpoint: str, mode: str | None, **more: object) -> tuple[int, dict[str, Any]]:
+        """Set a person's override, or clear it with None; returns status and answer."""
+        document = {"endpoint": endpoint, "mode": mode, "reason": "a test", "by": "tester", **more}
+        status, answer = self.call("/-/mode", method="POST", token=self.token(), body=json.dumps(document).encode())
+        found: dict[str, Any] = json.loads(answer)
+        return status, found
 
     def metrics(self) -> Samples:
         status, body = self.call("/metrics")
