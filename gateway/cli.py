@@ -18,6 +18,9 @@ from rich.table import Table
 from gateway import __version__
 from gateway.commands.gateways import mode, status
 from gateway.commands.output import JsonOption, print_json, show
+from gateway.commands.migration import migrate
+from gateway.commands.reads import reads
+from gateway.commands.verify import verify_database
 from gateway.demo.run import run_demo
 from gateway.errors import GatewayError
 from gateway.proxy.explain import Explanation, explain
@@ -89,6 +92,9 @@ def _show_version(value: bool) -> None:
 
 app.command()(status)
 app.command()(mode)
+app.add_typer(migrate, name="migrate")
+app.command(name="verify")(verify_database)
+app.add_typer(reads, name="reads")
 
 
 @app.callback()

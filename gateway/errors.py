@@ -25,3 +25,9 @@ class UnreachableError(GatewayError):
     """Something needed, a gateway or a server, did not answer."""
 
     exit_code = 3
+
+
+class RefusedError(GatewayError):
+    """The answer is no: something was asked that must not be done now. Nothing was changed by it."""
+
+    exit_code = 1

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     admin_port: int = Field(default=8081, ge=0, le=65535)
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     admin_token_file: Path | None = Field(default=None, description="file with the token for changing calls")
+    database_url: str | None = Field(default=None, description="address of the PostgreSQL database to migrate")
     state: str = Field(
         default_factory=default_state,
         description="where overrides outlive the process: a directory, or redis:// for several replicas",

@@ -31,6 +31,7 @@ def test_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -
         "admin_port": 8081,
         "log_level": "info",
         "admin_token_file": None,
+        "database_url": None,
         "state": "/home/someone/.local/state/stage-gateway",
         "dry_run": None,
     }
@@ -45,6 +46,7 @@ GIVEN: list[tuple[str, str, str, object]] = [
     ("STAGE_GATEWAY_LOG_LEVEL", "Warning", "log_level", "warning"),
     ("STAGE_GATEWAY_ADMIN_TOKEN_FILE", "/run/token", "admin_token_file", Path("/run/token")),
     ("STAGE_GATEWAY_STATE", "/var/lib/gateway", "state", "/var/lib/gateway"),
+    ("STAGE_GATEWAY_DATABASE_URL", "postgresql://db/app", "database_url", "postgresql://db/app"),
     ("DRY_RUN", "true", "dry_run", True),
     ("DRY_RUN", "false", "dry_run", False),
     # What a deployment leaves empty it does not set.

@@ -1,0 +1,236 @@
+"""`stage-gateway migrate …`: run the migration of stored stages, steer it and undo it."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.commands.output import JsonOption, print_json, show
+from gateway.commands.plan import REMEDIATION, RemediationOption, plan
+from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.migration import control, ledger
+from gateway.migration.catalog import Target
+from gateway.migration.finishing import finish, undo_rows
+from gateway.migration.guard import guard_status, set_guard
+from gateway.migration.lock import take_lock
+from gateway.migration.metrics import MigrationMetrics, served
+from gateway.migration.progress import Bar, JsonLines, Reporter
+from gateway.migration.snapshot import dump
+from gateway.migration.starting import TakeSnapshot, start
+from gateway.migration.undo import Undo, edited
+
+MOST_LINES = 20  # of a list for people; machines get all
+
+migrate = typer.Typer(
+    help="Make the stages that are stored in PostgreSQL canonical, and undo it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+migrate.command()(plan)
+
+
+@contextmanager
+def _reporter() -> Iterator[Reporter]:
+    if sys.stdout.isatty():
+        with Bar(Console(highlight=False, markup=False)) as bar:
+            yield bar
+    else:
+        yield JsonLines(lambda line: typer.echo(line))
+
+
+@migrate.command()
+def run(
+    spec: SpecOption = None,
+    config: ConfigOption = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Folder; the tables are dumped there first, with pg_dump.")
+    ] = None,
+    snapshot_ref: Annotated[str | None, typer.Option(help="Name of a snapshot that was made elsewhere.")] = None,
+    no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Go without a snapshot.")] = False,
+    on_invalid: Annotated[
+        Literal["refuse", "record"], typer.Option(help="What to do about values that cannot be mapped.")
+    ] = "refuse",
+    remediation: RemediationOption = REMEDIATION,
+    metrics_port: Annotated[int | None, typer.Option(help="Port on loopback for stage_migration_* metrics.")] = None,
+) -> int:
+    """Make stored stages canonical, batch by batch, or go on where a run was stopped.
+
+    May be killed at any moment. Exit 1 when a value cannot be mapped, or another run holds the lock.
+
+    Example: stage-gateway migrate run --snapshot /var/backups/stages
+    """
+    session = Session.of(spec, config)
+    take = _snapshot(session, snapshot, snapshot_ref, no_snapshot=no_snapshot)
+    metrics = MigrationMetrics()
+    with session.connected("migrate run") as connection, served(metrics, metrics_port), _reporter() as reporter:
+        runner = start(
+            connection,
+            session.spec,
+            session.vocabulary,
+            snapshot=take,
+            on_invalid=on_invalid,
+            remediation=remediation,
+            reporter=reporter,
+            metrics=metrics,
+        )
+        counts = runner.run()
+        invalid = (
+            f", {counts['invalid_rows']:,} rows cannot be mapped, see {remediation}" if counts["invalid_rows"] else ""
+        )
+        reporter.note(f"done: {counts['updated']:,} values made canonical in {counts['done']:,} batches{invalid}")
+    return 1 if counts["invalid_rows"] else 0
+
+
+def _snapshot(session: Session, folder: Path | None, name: str | None, *, no_snapshot: bool) -> TakeSnapshot | None:
+    given = [folder is not None, name is not None, no_snapshot]
+    if sum(given) > 1:
+        raise typer.BadParameter("one of --snapshot, --snapshot-ref and --no-snapshot is enough")
+    if folder is not None:
+        chosen = folder
+
+        def take(targets: Sequence[Target]) -> str:
+            return dump(session.url or "", targets, chosen)
+
+        return take
+    if name is not None or no_snapshot:
+        return lambda _: name or "none, as asked for"
+    return None
+
+
+@migrate.command()
+def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Tell how far the migration is.
+
+    Example: stage-gateway migrate status --json
+    """
+    session = Session.of(spec, config)
+    with session.connected("migrate status", writes=False) as connection:
+        document = control.status(connection)
+    if as_json:
+        print_json(document)
+    elif document["run"] is None:
+        show("no migration has been started in this database")
+    else:
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for name, value in _lines(document):
+            table.add_row(f"{name}:", value)
+        show(table)
+
+
+def _lines(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    batches = ", ".join(f"{count:,} {name}" for name, count in document["batches"].items())
+    yield "run", f"{document['run']}, {document['status']}"
+    yield "rows", f"{document['rowsDone']:,} of {document['rows']:,} looked at, {document['updated']:,} values changed"
+    yield "batches", batches
+    yield "cannot be mapped", f"{document['invalidRows']:,} rows"
+    yield "guard", f"{document['guard']['mode']}, {document['guard']['seen']:,} names came in that are not canonical"
+    yield "reads", document["reads"]
+    yield "vocabulary", document["vocabulary"]
+    yield "snapshot", document["snapshot"]
+    for name, key in (("waiting", "waitingFor"), ("last error", "lastError")):
+        if document[key]:
+            yield name, document[key]
+
+
+@migrate.command()
+def pause(spec: SpecOption = None, config: ConfigOption = None) -> None:
+    """Let the run under way stop after its batch. Exit 1 when there is none.
+
+    Example: stage-gateway migrate pause
+    """
+    _pause(spec, config, paused=True)
+
+
+@migrate.command()
+def resume(spec: SpecOption = None, config: ConfigOption = None) -> None:
+    """Let a paused run go on. Exit 1 when there is none; a run that was killed goes on with: migrate run.
+
+    Example: stage-gateway migrate resume
+    """
+    _pause(spec, config, paused=False)
+
+
+def _pause(spec: Path | None, config: Path | None, *, paused: bool) -> None:
+    session = Session.of(spec, config)
+    with session.connected("migrate pause") as connection:
+        control.set_paused(connection, paused=paused)
+    show("paused, after the batch under way" if paused else "going on")
+
+
+@migrate.command()
+def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
+    """Restore every changed value, to the letter, but for those that were edited since. They are listed.
+
+    Example: stage-gateway migrate undo
+    """
+    session = Session.of(spec, config)
+    with session.connected("migrate undo") as connection, _reporter() as reporter:
+        take_lock(connection)
+        restored = Undo(connection, session.spec, reporter).run()
+        left = 0
+        for value in edited(connection):
+            left += 1
+            if left <= MOST_LINES:
+                now = "its row is gone" if value.gone else f"now {value.now!r}"
+                reporter.note(f"left alone: {value.table}.{value.column}, key {value.key}: was {value.before!r}, {now}")
+        if left > MOST_LINES:
+            reporter.note(f"and {left - MOST_LINES:,} more")
+        reporter.note(f"undone: {restored:,} values restored, {left:,} edited since and left alone")
+
+
+@migrate.command()
+def guard(
+    mode: Annotated[
+        Literal["record", "refuse", "off"] | None, typer.Argument(help="What to do about names coming in; none: show.")
+    ] = None,
+    spec: SpecOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or set what the database does about names coming in that are not canonical.
+
+    record notes them and lets them in, refuse lets no new ones in, off looks away.
+
+    Example: stage-gateway migrate guard refuse
+    """
+    session = Session.of(spec, config)
+    with session.connected("migrate guard", writes=mode is not None) as connection:
+        ledger.want_installed(connection)
+        if mode is not None:
+            set_guard(connection, mode)
+        seen = guard_status(connection)
+    if as_json:
+        print_json({"mode": seen["mode"], "seen": seen["seen"]})
+    else:
+        show(f"guard: {seen['mode']}; {seen['seen']:,} names came in that are not canonical")
+
+
+@migrate.command(name="finish")
+def end(
+    spec: SpecOption = None,
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only tell what would be lost.")] = False,
+) -> int:
+    """Remove what the migration put into the database, after verify has passed. Nothing can be undone afterwards.
+
+    Example: stage-gateway migrate finish --yes
+    """
+    session = Session.of(spec, config)
+    with session.connected("migrate finish") as connection:
+        ledger.want_installed(connection)
+        take_lock(connection)
+        rows = undo_rows(connection)
+        if not yes:
+            show(
+                f"finish would remove the views, triggers and progress, and the undo rows of {rows:,} values, "
+                "which can then no longer be undone; say --yes to do it"
+            )
+            return 1
+        finish(connection)
+    show(f"finished; {rows:,} values can no longer be undone")
+    return 0

@@ -1,0 +1,101 @@
+"""`stage-gateway migrate plan`: what a run would change."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from gateway.commands.output import JsonOption, print_json, show
+from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.migration.planning import ColumnPlan, Remediation, faults_of, plan_column
+
+MOST_LINES = 50  # of a table for people; machines get all
+
+RemediationOption = Annotated[
+    Path, typer.Option("--remediation", help="File for what cannot be mapped, one JSON object a line.")
+]
+REMEDIATION = Path("migration-remediation.ndjson")
+
+
+def plan(
+    spec: SpecOption = None,
+    config: ConfigOption = None,
+    remediation: RemediationOption = REMEDIATION,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell what a run would change, and what it could not. Writes nothing to the database.
+
+    Exit 1 when a value cannot be mapped.
+
+    Example: stage-gateway migrate plan --spec config/migration.json
+    """
+    session = Session.of(spec, config)
+    with session.connected("migrate plan", writes=False) as connection, Remediation(remediation) as file:
+        plans = []
+        for target in session.targets(connection):
+            column = plan_column(connection, target, session.vocabulary, session.spec)
+            before = file.count
+            for fault in faults_of(connection, target, session.vocabulary):
+                file.add(fault)
+            plans.append(dataclasses.replace(column, faults=file.count - before))
+    if as_json:
+        print_json(_document(session, plans, file))
+    else:
+        _print_plan(session, plans, file)
+    return 1 if file.count else 0
+
+
+def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) -> dict[str, Any]:
+    return {
+        "vocabulary": session.vocabulary.fingerprint,
+        "invalid": file.count,
+        "remediation": str(file.path) if file.count else None,
+        "columns": [
+            {
+                "table": f"{plan.target.schema}.{plan.target.table}",
+                "column": plan.target.column,
+                "rows": plan.rows,
+                "batches": plan.batches,
+                "estimatedSeconds": round(plan.seconds, 1),
+                "invalid": plan.faults,
+                "updateTriggers": plan.target.update_triggers,
+                "changes": [
+                    {"fundId": change.fund, "value": change.name, "canonical": change.canonical, "rows": change.rows}
+                    for change in plan.changes
+                ],
+            }
+            for plan in plans
+        ],
+    }
+
+
+def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation) -> None:
+    table = Table("table", "column", "fund", "value", "becomes", "rows")
+    changes = [(plan.target, change) for plan in plans for change in plan.changes]
+    for target, change in changes[:MOST_LINES]:
+        shown = (change.fund or "–", repr(change.name), change.canonical or "cannot be mapped", f"{change.rows:,}")
+        table.add_row(target.table, target.column, *shown)
+    if changes:
+        show(table)
+    if len(changes) > MOST_LINES:
+        show(f"and {len(changes) - MOST_LINES} more, see --json")
+    for plan in plans:
+        show(
+            f"{plan.target.name}: {plan.rows:,} rows to look at in {plan.batches:,} batches, "
+            f"about {plan.seconds:,.0f} s; {plan.faults:,} values cannot be mapped"
+        )
+    for table_name, triggers in {plan.target.table: plan.target.update_triggers for plan in plans}.items():
+        if triggers:
+            show(
+                f"{table_name}: triggers {', '.join(triggers)} fire for the migration's writes too, unless they test "
+                "current_setting('stage_gateway.migration', true)"
+            )
+    show(f"vocabulary {session.vocabulary.fingerprint}")
+    if file.count:
+        show(
+            f"{file.count:,} values cannot be mapped, listed in {file.path}; "
+            "correct them, or run with --on-invalid record"
+        )

@@ -1,0 +1,62 @@
+"""`stage-gateway verify`: checks what a migration left in the database."""
+
+import json
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gateway.commands.output import JsonOption, print_json, show
+from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.errors import GatewayError
+from gateway.migration import ledger
+from gateway.migration.verification.report import Report
+from gateway.migration.verification.verifier import verify
+
+
+def verify_database(
+    spec: SpecOption = None,
+    config: ConfigOption = None,
+    sample: Annotated[int, typer.Option(min=0, help="Changed values of each column to work out a second time.")] = 100,
+    seed: Annotated[int | None, typer.Option(help="Decides which; default: any.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File for the report as JSON.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Check the migrated database, and list everything that does not hold. Exit 1 when anything does not.
+
+    Example: stage-gateway verify --output report.json
+    """
+    session = Session.of(spec, config)
+    chosen = random.randrange(2**31) if seed is None else seed  # noqa: S311 - a sample, no secret
+    with session.connected("verify", writes=False) as connection:
+        ledger.want_installed(connection)
+        report = verify(connection, session.vocabulary, sample=sample, seed=chosen)
+    now = datetime.now(UTC)
+    if output is not None:
+        document = {"time": now.isoformat(timespec="seconds"), **report.document()}
+        try:
+            output.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise GatewayError(f"{output}: cannot be written: {error.strerror}; name another file") from error
+    if as_json:
+        print_json(report.document())
+    else:
+        _print(report)
+        if output is not None:
+            show("", "For the CHANGELOG:", *report.changelog(f"{now:%Y-%m-%d}"))
+    return 0 if report.holds else 1
+
+
+def _print(report: Report) -> None:
+    table = Table("check", "violations")
+    for name, count in report.checks.items():
+        table.add_row(name, str(count) if count else "none")
+    show(table)
+    for violation in report.violations:
+        show(f"violation: {violation}")
+    for line in report.information:
+        show(f"for information: {line}")
+    show("all checks hold" if report.holds else f"{len(report.violations)} violations")

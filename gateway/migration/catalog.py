@@ -1,0 +1,178 @@
+"""What the database has: each column of the migration file, its types and rights checked, or one line why not."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from gateway.migration.database import Connection, WrongDatabaseError
+from gateway.migration.spec import Column, Shape, Spec, Table
+from gateway.migration.statements import statement
+
+# Types as pg_type names them → as a cast names them. Identifiers cannot come from here, so no value becomes SQL.
+KEY_TYPES: Mapping[str, str] = {
+    "int2": "smallint", "int4": "integer", "int8": "bigint", "uuid": "uuid", "text": "text", "varchar": "text",
+}  # fmt: skip
+COLUMN_TYPES: Mapping[Shape, tuple[str, ...]] = {
+    "value": ("text", "varchar"),
+    "keys": ("jsonb",),
+    "each": ("jsonb",),
+}
+_IDENTITY = (
+    "schema", "table", "column", "column_type", "key", "key_type", "fund", "fund_is_number",
+    "shape", "field", "weight", "weighted", "view",
+)  # fmt: skip
+_WHOLE_NUMBERS = ("int2", "int4", "int8")
+_KINDS = {
+    "v": "a view",
+    "m": "a materialized view",
+    "p": "a partitioned table, name its partitions",
+    "f": "a foreign table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One column to migrate, as the database has it.
+
+    `key_type` is one of `KEY_TYPES`' values, `column_type` one of `COLUMN_TYPES`'; `weighted` says that weights must
+    sum to 1; `target_id` numbers it among the migration's own tables, 0 as long as it is not registered there.
+    """
+
+    schema: str
+    table: str
+    column: str
+    key: str
+    key_type: str
+    fund: str | None
+    fund_is_number: bool
+    column_type: str
+    shape: Shape
+    field: str | None
+    weight: str | None
+    weighted: bool
+    view: str
+    columns: tuple[str, ...]
+    estimate: int
+    update_triggers: tuple[str, ...]
+    target_id: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return `table.column`, for people."""
+        return f"{self.table}.{self.column}"
+
+    @property
+    def key_is_number(self) -> bool:
+        """Return whether keys are whole numbers."""
+        return self.key_type in {"smallint", "integer", "bigint"}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what must stay the same from one run to the next."""
+        return {name: getattr(self, name) for name in _IDENTITY}
+
+    def slots(self) -> dict[str, sql.Composable]:
+        """Return the identifiers that statements about this column take."""
+        fund = sql.SQL("t.") + sql.Identifier(self.fund) if self.fund else sql.SQL("NULL::text")
+        return {
+            "table": sql.Identifier(self.schema, self.table),
+            "key": sql.Identifier(self.key),
+            "key_type": sql.SQL(self.key_type),
+            "fund": fund,
+            "column": sql.Identifier(self.column),
+            "column_type": sql.SQL(self.column_type),
+            "undo": sql.Identifier(f"stage_migration_undo_{self.target_id}"),
+        }
+
+
+def find_targets(connection: Connection, spec: Spec, longest_name: int) -> list[Target]:
+    """Return every column of the file as the database has it.
+
+    `longest_name` is the length of the longest canonical name, which must fit. Raises WrongDatabaseError with one
+    line for each thing that is missing, of an unsupported type, or not allowed.
+    """
+    targets: list[Target] = []
+    problems: list[str] = []
+    for table in spec.tables:
+        schema, _, name = table.table.rpartition(".")
+        place = (schema or spec.schema_, name)
+        found = connection.execute(statement("table"), {"schema": place[0], "table": place[1]}).fetchone()
+        if found is None:
+            problems.append(f"table {'.'.join(place)}: there is none of this name")
+            continue
+        columns = {c["name"]: c for c in connection.execute(statement("columns"), {"oid": found["oid"]}).fetchall()}
+        told = [*_table_problems(table, place, found, columns)]
+        for column in table.columns:
+            told.extend(_column_problems(table, column, columns, longest_name))
+        problems.extend(told)
+        if not told:
+            targets.extend(_target(table, column, place, found, columns) for column in table.columns)
+    if problems:
+        raise WrongDatabaseError("\n".join(problems))
+    return targets
+
+
+def _table_problems(table: Table, place: tuple[str, str], found: Any, columns: Mapping[str, Any]) -> Iterator[str]:
+    name = ".".join(place)
+    if found["kind"] != "r":
+        yield f"table {name}: is {_KINDS.get(found['kind'], 'no table')}, expected an ordinary table"
+        return
+    if not found["may_read"]:
+        yield f"table {name}: this role may not read it; GRANT SELECT, UPDATE, TRIGGER ON {name} to it"
+    if found["hides_rows"]:
+        yield f"table {name}: row-level security hides rows from this role; use the owner or a role with BYPASSRLS"
+    if not found["may_trigger"]:
+        yield f"table {name}: this role may not create triggers; GRANT TRIGGER ON {name} to it"
+    if not found["may_create"]:
+        yield f"schema {place[0]}: this role may not create tables there; GRANT CREATE ON SCHEMA {place[0]} to it"
+    key = columns.get(table.key)
+    if key is None:
+        yield f"table {name}: has no key column {table.key!r}"
+    elif key["type"] not in KEY_TYPES:
+        yield f"table {name}: key {table.key!r} is {key['type']}, expected integer, bigint, uuid or text"
+    elif not key["is_key"]:
+        yield f"table {name}: {table.key!r} is no primary key, nor alone unique and NOT NULL; add one, or name another"
+    if table.fund is not None and table.fund not in columns:
+        yield f"table {name}: has no fund column {table.fund!r}"
+
+
+def _column_problems(table: Table, column: Column, columns: Mapping[str, Any], longest: int) -> Iterator[str]:
+    place = f"table {table.table}: column {column.column!r}"
+    found = columns.get(column.column)
+    if found is None:
+        yield f"table {table.table}: has no column {column.column!r}"
+        return
+    expected = COLUMN_TYPES[column.shape]
+    if found["type"] not in expected:
+        yield f"{place} is {found['type']}, expected {' or '.join(expected)} for the shape {column.shape}"
+    elif found["length"] is not None and found["length"] < longest:
+        yield f"{place} holds {found['length']} characters, the longest canonical name needs {longest}"
+    if found["generated"]:
+        yield f"{place} is generated and cannot be written"
+    if not found["may_write"]:
+        yield f"{place}: this role may not write it; GRANT UPDATE ON {table.table} to it"
+    if column.column in {table.key, table.fund}:
+        yield f"{place} is the key or the fund, and cannot be migrated"
+
+
+def _target(table: Table, column: Column, place: tuple[str, str], found: Any, columns: Mapping[str, Any]) -> Target:
+    return Target(
+        schema=place[0],
+        table=place[1],
+        column=column.column,
+        key=table.key,
+        key_type=KEY_TYPES[columns[table.key]["type"]],
+        fund=table.fund,
+        fund_is_number=table.fund is not None and columns[table.fund]["type"] in _WHOLE_NUMBERS,
+        column_type=columns[column.column]["type"],
+        shape=column.shape,
+        field=column.field,
+        weight=column.weight,
+        weighted=column.weights or column.weight is not None,
+        view=table.view or f"{place[1]}_stages"[:63],
+        columns=tuple(columns),
+        estimate=found["estimate"],
+        update_triggers=tuple(found["update_triggers"]),
+    )

@@ -1,0 +1,127 @@
+"""The connection, and the one seam at which errors of the driver become errors a person can act on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, dict_row
+
+from gateway.errors import ConfigurationError, GatewayError, RefusedError, UnreachableError
+from gateway.migration.spec import Spec
+from gateway.migration.statements import statement
+
+Connection: TypeAlias = psycopg.Connection[DictRow]
+
+VARIABLE = "STAGE_GATEWAY_DATABASE_URL"
+OLDEST_SERVER = 150000  # the first with views that check the rights of whoever reads (security_invoker)
+# A server tells that it lost its client only when it looks; this bounds how long a killed run keeps its lock.
+_CLIENT_CHECK = "client_connection_check_interval"
+
+
+class WrongDatabaseError(GatewayError):
+    """The database is not as the migration file says, or does not let this role work. Nothing was changed."""
+
+
+@contextmanager
+def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True) -> Iterator[Connection]:
+    """Yield a connection in autocommit with the settings of a migration, and close it.
+
+    Raises ConfigurationError without an address, UnreachableError when nobody answers there or the connection is
+    lost, WrongDatabaseError and RefusedError for what the server refuses.
+    """
+    if not url:
+        raise ConfigurationError("environment", [f"{VARIABLE}: missing, expected the address of the database"])
+    with translated(), _open(url, purpose) as connection:
+        if connection.info.server_version < OLDEST_SERVER:
+            raise WrongDatabaseError(f"{place(url)}: PostgreSQL 15 or later is needed")
+        _set_up(connection, spec)
+        if writes:
+            _want_writable(connection, place(url))
+        yield connection
+
+
+def place(url: str) -> str:
+    """Return where an address leads, without its password."""
+    parts = conninfo_to_dict(url)
+    return f"database {parts.get('dbname', '')} at {parts.get('host', 'the local socket')}"
+
+
+def _open(url: str, purpose: str) -> Connection:
+    try:
+        name = f"stage-gateway {purpose}"
+        given: dict[str, Any] = {"application_name": name, "connect_timeout": 10, **conninfo_to_dict(url)}
+        address = make_conninfo(**given)
+        return psycopg.connect(address, autocommit=True, row_factory=dict_row)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError("environment", [f"{VARIABLE}: is no address of a database: {_line(error)}"]) from error
+    except psycopg.OperationalError as error:
+        try:
+            where = place(url)
+        except psycopg.Error:
+            where = "database"
+        raise UnreachableError(f"{where}: cannot be reached ({VARIABLE}): {_line(error)}") from error
+
+
+def _set_up(connection: Connection, spec: Spec) -> None:
+    connection.execute(
+        statement("session", schema=sql.Literal(spec.schema_)),
+        {"lock": f"{spec.lock_timeout_ms}ms", "statement": f"{spec.statement_timeout_ms}ms"},
+    )
+    # Where the server's platform cannot, a killed run keeps its lock until its statement ends.
+    with suppress(errors.InvalidParameterValue):
+        connection.execute("SELECT set_config(%s, '500ms', false)", [_CLIENT_CHECK])
+
+
+def _want_writable(connection: Connection, where: str) -> None:
+    row = one(connection, "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS mode")
+    if row["standby"] or row["mode"] == "on":
+        what = "a standby" if row["standby"] else "read-only"
+        raise WrongDatabaseError(f"{where}: the server is {what}, name the primary in {VARIABLE}")
+
+
+@contextmanager
+def patiently(connection: Connection, lock: str) -> Iterator[None]:
+    """Run statements without a time limit, waiting for locks as long as `lock` says (such as `60s`)."""
+    before = one(connection, statement("timeouts"))
+    values = {"lock": lock, "statement": "0"}
+    connection.execute(statement("set_timeouts"), values)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute(statement("set_timeouts"), before)
+
+
+def one(connection: Connection, query: Any, parameters: Any = None) -> DictRow:
+    """Return the one row that a query gives."""
+    row = connection.execute(query, parameters).fetchone()
+    if row is None:
+        raise LookupError("the query gave no row")
+    return row
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the driver raises into errors with one clear line."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise WrongDatabaseError(f"the database role may not do this: {_line(error)}") from error
+    except errors.ReadOnlySqlTransaction as error:
+        raise WrongDatabaseError(f"the server is read-only, name the primary in {VARIABLE}: {_line(error)}") from error
+    except (errors.LockNotAvailable, errors.QueryCanceled) as error:
+        raise RefusedError(f"the database was too busy, nothing was changed by this step: {_line(error)}") from error
+    except psycopg.OperationalError as error:
+        raise UnreachableError(
+            f"the connection was lost, the same command goes on from here: {_line(error)}"
+        ) from error
+    except psycopg.Error as error:
+        raise RefusedError(f"the database refused: {_line(error)}") from error
+
+
+def _line(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error)
+    return " ".join(text.split())

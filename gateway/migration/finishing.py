@@ -1,0 +1,36 @@
+"""The end of a migration: everything it put into the database is taken away, and with it the way back."""
+
+from psycopg import sql
+
+from gateway.errors import RefusedError
+from gateway.migration import ledger
+from gateway.migration.database import Connection, one, patiently
+from gateway.migration.index import Index
+from gateway.migration.reads import reads_status, view_name
+from gateway.migration.statements import statement
+
+
+def undo_rows(connection: Connection) -> int:
+    """Return how many values can still be undone."""
+    queries = [statement("undo_count", **target.slots()) for target in ledger.registered(connection)]
+    return sum(int(one(connection, query)["rows"]) for query in queries)
+
+
+def finish(connection: Connection) -> None:
+    """Remove views, triggers, functions, indexes and all tables of the migration, in one transaction but the indexes.
+
+    Raises RefusedError while readers are shown the values before the migration.
+    """
+    ledger.want_installed(connection)
+    if reads_status(connection)["mode"] == "legacy":
+        raise RefusedError("readers are shown the values before the migration; first: stage-gateway reads canonical")
+    targets = ledger.registered(connection)
+    for target in targets:
+        with patiently(connection, "60s"):
+            Index(target).drop(connection)
+    with connection.transaction():
+        for target in targets:
+            function = sql.Identifier(f"stage_migration_guard_{target.target_id}")
+            slots = {**target.slots(), "view": view_name(target), "function": function}
+            connection.execute(statement("finish_column", **slots))
+        connection.execute(statement("finish"))

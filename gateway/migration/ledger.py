@@ -1,0 +1,125 @@
+"""The migration's own tables: which columns, which runs, what was there at the start."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from gateway.errors import RefusedError
+from gateway.migration.catalog import Target
+from gateway.migration.database import Connection, WrongDatabaseError, one
+from gateway.migration.shapes import fragments, off, parameters
+from gateway.migration.statements import statement
+from gateway.stages.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of `stage_migration_runs`."""
+
+    run_id: int
+    status: str
+    paused: bool
+    fingerprint: str
+    targets: Sequence[Any]
+    snapshot: str
+    on_invalid: str
+    waiting_for: str | None
+    last_error: str | None
+    open_batches: int
+
+    @property
+    def unfinished(self) -> bool:
+        """Return whether the run is to go on."""
+        return self.status in {"running", "failed"}
+
+
+def is_installed(connection: Connection) -> bool:
+    """Return whether a run was ever started since the last finish."""
+    row = one(connection, "SELECT to_regclass('stage_migration_targets') IS NOT NULL AS there")
+    return bool(row["there"])
+
+
+def want_installed(connection: Connection) -> None:
+    """Raise RefusedError when there is no migration to speak of."""
+    if not is_installed(connection):
+        raise RefusedError("no migration has been started in this database; start one with: stage-gateway migrate run")
+
+
+def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> list[Target]:
+    """Make the migration's own tables where they are not there yet; returns the targets with their numbers.
+
+    Raises WrongDatabaseError when a column is known with other settings.
+    """
+    connection.execute(statement("ledger"))
+    accepted = set(vocabulary.canonical) | (set(vocabulary.aliases) if vocabulary.accept_aliases else set())
+    known = {(t.schema, t.table, t.column): t for t in registered(connection)}
+    for target in targets:
+        other = known.get((target.schema, target.table, target.column))
+        if other is not None and other.identity != target.identity:
+            raise WrongDatabaseError(
+                f"{target.name} was migrated with other settings; give the same ones, or end that migration with finish"
+            )
+        values = {
+            "identity": Jsonb(target.identity),
+            "canonical": list(vocabulary.canonical),
+            "accepted": sorted(accepted),
+        }
+        connection.execute(statement("register"), values)
+    numbers = {(t.schema, t.table, t.column): t.target_id for t in registered(connection)}
+    numbered = [replace(t, target_id=numbers[t.schema, t.table, t.column]) for t in targets]
+    for target in numbered:
+        name = f"stage_migration_undo_{target.target_id}"
+        if one(connection, "SELECT to_regclass(%s) IS NULL AS absent", [name])["absent"]:
+            with connection.transaction():
+                connection.execute(statement("undo_table", **target.slots()))
+    return numbered
+
+
+def registered(connection: Connection) -> list[Target]:
+    """Return every column that was migrated since the last finish, whatever the migration file says now."""
+    return [
+        Target(**row["identity"], columns=(), estimate=0, update_triggers=(), target_id=row["target_id"])
+        for row in connection.execute(statement("targets")).fetchall()
+    ]
+
+
+def take_baselines(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:
+    """Count what columns hold before anything is written, once; the verifier compares with it."""
+    for target in targets:
+        slots = {**fragments(target), "off": off(target)}
+        values = {"target": target.target_id, "schema": target.schema, "table_name": target.table}
+        taken = one(
+            connection, "SELECT rows_at_start FROM stage_migration_targets WHERE target_id = %s", [target.target_id]
+        )
+        if taken["rows_at_start"] is None:
+            with connection.transaction():
+                connection.execute("SET LOCAL statement_timeout = 0")
+                connection.execute(statement("baseline", **slots), {**parameters(target, vocabulary, {}), **values})
+
+
+def latest_run(connection: Connection) -> Run | None:
+    """Return the last run, None when there was none."""
+    if not is_installed(connection):
+        return None
+    row = connection.execute(statement("latest_run")).fetchone()
+    return None if row is None else Run(**{name: row[name] for name in Run.__slots__})
+
+
+def start_run(
+    connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary, snapshot: str, on_invalid: str
+) -> int:
+    """Begin a run and return its number."""
+    values = {
+        "fingerprint": vocabulary.fingerprint,
+        "targets": Jsonb([target.identity for target in targets]),
+        "snapshot": snapshot,
+        "on_invalid": on_invalid,
+    }
+    return int(one(connection, statement("start_run"), values)["run_id"])
+
+
+def counts(connection: Connection, run: int) -> Mapping[str, Any]:
+    """Return how far a run is: rows, rows_done, updated, batches by status, invalid_rows."""
+    return one(connection, statement("counts"), {"run": run})

@@ -1,0 +1,38 @@
+"""From the distinct names in the database to the exact map that SQL joins."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from psycopg import sql
+from psycopg.rows import DictRow
+
+from gateway.migration.catalog import Target
+from gateway.migration.database import Connection
+from gateway.migration.shapes import fragments, parameters
+from gateway.migration.statements import statement
+from gateway.stages.vocabulary import Vocabulary
+
+_FETCHED_AT_ONCE = 1000
+
+
+def spellings(connection: Connection, target: Target, vocabulary: Vocabulary) -> dict[str, str]:
+    """Return raw name → canonical name for every name in the column that the vocabulary knows.
+
+    Unknown names are dropped as they come, so that a column full of them costs no memory.
+    """
+    query = statement("spellings", **fragments(target))
+    found = {}
+    for row in streamed(connection, query, parameters(target, vocabulary, {})):
+        canonical = vocabulary.resolve(row["name"])
+        if canonical is not None:
+            found[row["name"]] = canonical
+    return found
+
+
+def streamed(connection: Connection, query: sql.Composed, values: Mapping[str, Any]) -> Iterator[DictRow]:
+    """Yield the rows of a query a few at a time, so that memory does not grow with them. May scan a whole table."""
+    with connection.transaction(), connection.cursor(name="stage_migration") as cursor:
+        connection.execute("SET LOCAL statement_timeout = 0")
+        cursor.itersize = _FETCHED_AT_ONCE
+        cursor.execute(query, values)
+        yield from cursor

@@ -1,0 +1,115 @@
+"""The plan: what a run would change, and what it could not. Reads only."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from gateway.errors import GatewayError
+from gateway.migration.catalog import Target
+from gateway.migration.database import Connection, one
+from gateway.migration.mapping import spellings, streamed
+from gateway.migration.shapes import fragments, parameters
+from gateway.migration.spec import Shape, Spec
+from gateway.migration.statements import statement
+from gateway.stages.vocabulary import Vocabulary
+
+# Rows a second that one connection changed on a plain server with its log on disk; an estimate, and told as one.
+TYPICAL_PACE: Mapping[Shape, int] = {"value": 50_000, "keys": 25_000, "each": 15_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A raw name in a fund: what it becomes (None when nobody knows) and in how many rows it stands."""
+
+    fund: str | None
+    name: str
+    canonical: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A value that cannot be made canonical. `suggestion` is the nearest canonical name, when one is near."""
+
+    table: str
+    column: str
+    key: str
+    fund: str | None
+    value: str | None
+    reason: str
+    suggestion: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
+    """What would happen to one column. `seconds` is an estimate."""
+
+    target: Target
+    changes: Sequence[Change]
+    rows: int
+    batches: int
+    seconds: float
+    faults: int
+
+
+def plan_column(connection: Connection, target: Target, vocabulary: Vocabulary, spec: Spec) -> ColumnPlan:
+    """Return what a run would do to one column; `faults` is left at 0, `faults_of` yields them."""
+    slots, values = fragments(target), parameters(target, vocabulary, {})
+    extent = one(connection, statement("extent", **slots), values)
+    changes = [
+        Change(row["fund"], row["name"], vocabulary.resolve(row["name"]), row["rows"])
+        for row in streamed(connection, statement("changes", **slots), values)
+    ]
+    rows = extent["rows"]
+    batches = max(math.ceil(rows / spec.batch_rows), extent["funds"], 1 if rows else 0)
+    return ColumnPlan(target, changes, rows, batches, rows / TYPICAL_PACE[target.shape], 0)
+
+
+def faults_of(
+    connection: Connection, target: Target, vocabulary: Vocabulary, mapping: Mapping[str, str] | None = None
+) -> Iterator[Fault]:
+    """Yield every value of a column that cannot be made canonical, a few rows in memory at a time."""
+    known = spellings(connection, target, vocabulary) if mapping is None else mapping
+    query = statement("faults", **fragments(target), where=sql.SQL("true"))
+    for row in streamed(connection, query, parameters(target, vocabulary, known)):
+        yield as_fault(target, vocabulary, row)
+
+
+def as_fault(target: Target, vocabulary: Vocabulary, row: Mapping[str, Any]) -> Fault:
+    """Return a row of the statement `faults` with its suggestion."""
+    unknown = row["reason"] == "disallowed_value" and row["value"] is not None
+    suggestion = vocabulary.nearest(row["value"]) if unknown else None
+    table = f"{target.schema}.{target.table}"
+    return Fault(table, target.column, row["key"], row["fund"], row["value"], row["reason"], suggestion)
+
+
+class Remediation:
+    """The file of what cannot be mapped, one JSON object a line; made with the first line. Use it as a context."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self._file: Any = None
+
+    def __enter__(self) -> "Remediation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, fault: Fault) -> None:
+        """Write one line. Raises GatewayError when the file cannot be written."""
+        line = {name: getattr(fault, name) for name in Fault.__slots__}
+        try:
+            if self._file is None:
+                self._file = self.path.open("w", encoding="utf-8")
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise GatewayError(f"{self.path}: cannot be written: {error.strerror}; name another file") from error
+        self.count += 1

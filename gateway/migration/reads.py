@@ -1,0 +1,119 @@
+"""The read switch: views that show a table as it is, or the values as they were before the migration."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Literal
+
+from psycopg import errors, sql
+
+from gateway.errors import RefusedError
+from gateway.migration.catalog import Target
+from gateway.migration.database import Connection, WrongDatabaseError, one
+from gateway.migration.statements import statement
+
+ReadMode = Literal["canonical", "legacy"]
+_MARK = "made by stage-gateway migrate, removed by finish"
+
+
+def check_views(connection: Connection, targets: Sequence[Target]) -> None:
+    """Raise WrongDatabaseError when something else stands under a view's name."""
+    for target in targets:
+        found = _under_the_name(connection, target)
+        if found is not None and not (found["comment"] or "").startswith(_MARK):
+            raise WrongDatabaseError(
+                f"{target.schema}.{target.view}: something else has the name of the view to read through; "
+                "name another in the migration file with view"
+            )
+
+
+def install_views(connection: Connection, targets: Sequence[Target]) -> None:
+    """Make the view of every table, where it is not there yet or the table has changed."""
+    for group in _by_table(targets):
+        first = group[0]
+        mark = f"{_MARK}; columns {', '.join(first.columns)}; undo rows {[t.target_id for t in group]}"
+        found = _under_the_name(connection, first)
+        if found is None or found["comment"] != mark:
+            with connection.transaction():
+                connection.execute(_view(group))
+                comment = sql.SQL("COMMENT ON VIEW {} IS {}").format(view_name(first), sql.Literal(mark))
+                connection.execute(comment)
+
+
+def view_name(target: Target) -> sql.Identifier:
+    """Return the qualified name of the view of a column's table."""
+    return sql.Identifier(target.schema, target.view)
+
+
+def _under_the_name(connection: Connection, target: Target) -> Mapping[str, Any] | None:
+    values = {"schema": target.schema, "view": target.view}
+    return connection.execute(statement("view_comment"), values).fetchone()
+
+
+def _by_table(targets: Iterable[Target]) -> list[list[Target]]:
+    name = lambda target: (target.schema, target.table)  # noqa: E731 - a name for an expression
+    return [list(group) for _, group in groupby(sorted(targets, key=name), key=name)]
+
+
+def _view(group: Sequence[Target]) -> sql.Composed:
+    first = group[0]
+    comma = sql.SQL(", ")
+    aliases = {target.column: sql.Identifier(f"undo_{target.target_id}") for target in group}
+    types = {target.column: sql.SQL(target.column_type) for target in group}
+    plain = {name: sql.SQL("t.") + sql.Identifier(name) for name in first.columns}
+    as_before = sql.SQL("CASE WHEN {alias}.key IS NULL THEN {now} ELSE {alias}.before::{type} END AS {name}")
+    legacy = [
+        as_before.format(alias=aliases[name], now=now, type=types[name], name=sql.Identifier(name))
+        if name in aliases
+        else now
+        for name, now in plain.items()
+    ]
+    return statement(
+        "view",
+        view=view_name(first),
+        table=sql.Identifier(first.schema, first.table),
+        columns=comma.join(plain.values()),
+        legacy_columns=comma.join(legacy),
+        undo_joins=sql.SQL("").join(
+            statement("view_join", alias=aliases[target.column], **target.slots()) for target in group
+        ),
+    )
+
+
+def set_reads(connection: Connection, mode: ReadMode) -> bool:
+    """Let all views show this; returns whether anything changed. One UPDATE of one row."""
+    return connection.execute(statement("read_mode"), {"mode": mode}).rowcount > 0
+
+
+def reads_status(connection: Connection) -> Mapping[str, Any]:
+    """Return `mode`, `changed_at` and `changed_by`."""
+    return one(connection, "SELECT mode, changed_at, changed_by FROM stage_read_mode")
+
+
+def grant_reads(connection: Connection, targets: Sequence[Target], role: str, schema: str) -> list[str]:
+    """Give a role what it needs to read through the views; returns the views' names.
+
+    The right to read the tables themselves is not given. Raises RefusedError when the role lacks it, or is none.
+    """
+    for target in targets:
+        values = {"role": role, "schema": target.schema, "table": target.table}
+        try:
+            may = one(connection, statement("may_read"), values)["may"]
+        except errors.UndefinedObject:
+            raise RefusedError(f"there is no role {role!r} in this database; nothing was granted") from None
+        if not may:
+            raise RefusedError(
+                f"role {role!r} may not read {target.schema}.{target.table} itself, so neither through the view; "
+                "grant it SELECT there first; nothing was granted"
+            )
+    with connection.transaction():
+        for target in targets:
+            relations = sql.SQL(", ").join(
+                [view_name(target), target.slots()["undo"], sql.Identifier("stage_read_mode")]
+            )
+            for name in {schema, target.schema}:
+                connection.execute(
+                    statement(
+                        "grant_reads", schema=sql.Identifier(name), relations=relations, role=sql.Identifier(role)
+                    )
+                )
+    return sorted({f"{target.schema}.{target.view}" for target in targets})

@@ -1,0 +1,225 @@
+"""A run from its start, or from where the last one was killed, to the last sweep.
+
+What is remembered is in the database and nowhere else: batches to do, batches done. A run that is killed at any
+moment is gone on with by the next.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import psycopg
+from psycopg import errors, sql
+
+from gateway.errors import RefusedError
+from gateway.migration import ledger
+from gateway.migration.catalog import Target
+from gateway.migration.database import Connection, one
+from gateway.migration.index import Index
+from gateway.migration.lag import Reading, must_wait, read_lag
+from gateway.migration.mapping import spellings
+from gateway.migration.metrics import MigrationMetrics
+from gateway.migration.progress import Reporter
+from gateway.migration.shapes import fragments, parameters
+from gateway.migration.spec import Spec
+from gateway.migration.statements import statement
+from gateway.migration.writing import Batch, Writer, Written
+from gateway.stages.vocabulary import Vocabulary
+
+OnInvalid = Literal["refuse", "record"]
+# After so many sweeps in which values were still mapped, they come in faster than they are swept.
+MOST_ROUNDS = 20
+_ATTEMPTS = 10
+_POLL = 0.3
+_SMALLEST = 50
+
+
+@dataclass(slots=True)
+class Runner:
+    """Does what is left of one run."""
+
+    connection: Connection
+    spec: Spec
+    vocabulary: Vocabulary
+    targets: Sequence[Target]
+    run_id: int
+    on_invalid: OnInvalid
+    reporter: Reporter
+    metrics: MigrationMetrics
+    _writers: dict[int, Writer] = field(default_factory=dict, init=False)
+    _pace: float | None = field(default=None, init=False)  # rows a millisecond, of late
+
+    def run(self) -> Mapping[str, Any]:
+        """Do all rounds and return the run's counts.
+
+        Raises RefusedError when a batch cannot be done, after putting down why.
+        """
+        try:
+            self._rounds()
+        except RefusedError as error:
+            self._end("failed", str(error))
+            raise
+        self._end("done", None)
+        return ledger.counts(self.connection, self.run_id)
+
+    def _end(self, status: str, error: str | None) -> None:
+        self.connection.execute(statement("end_run"), {"run": self.run_id, "status": status, "error": error})
+
+    def _rounds(self) -> None:
+        number = ledger.counts(self.connection, self.run_id)["round"]
+        self._work_off()
+        unsettled = 1
+        while unsettled:
+            number += 1
+            if number > MOST_ROUNDS:
+                raise RefusedError(
+                    "values that are not canonical come in faster than they are swept; stop what writes them, or use "
+                    "stage-gateway migrate guard refuse, and run again"
+                )
+            if not self._slice(number):
+                return
+            unsettled = self._work_off()
+
+    def _slice(self, number: int) -> int:
+        """Cut what is not canonical into batches; returns how many there are."""
+        batches = 0
+        with self.connection.transaction():
+            self.connection.execute(statement("forget_invalid"), {"run": self.run_id})
+        for target in self.targets:
+            if not self._extent(target):
+                continue
+            values = parameters(target, self.vocabulary, {})
+            values |= {"run": self.run_id, "target": target.target_id, "round": number, "rows": self.spec.batch_rows}
+            with self.connection.transaction():
+                self.connection.execute("SET LOCAL statement_timeout = 0")
+                batches += self.connection.execute(statement("slices", **fragments(target)), values).rowcount
+        return batches
+
+    def _extent(self, target: Target) -> int:
+        """Return how many rows are not canonical; a slow look at many of them gets an index."""
+        started = time.monotonic()
+        with self.connection.transaction():
+            self.connection.execute("SET LOCAL statement_timeout = 0")
+            values = parameters(target, self.vocabulary, {})
+            rows = int(one(self.connection, statement("extent", **fragments(target)), values)["rows"])
+        if rows and (time.monotonic() - started) * 1000 > self.spec.index_after_ms:
+            Index(target).build(self.connection, self.vocabulary, self.reporter)
+        return rows
+
+    def _work_off(self) -> int:
+        """Do every batch that is not done.
+
+        Returns how many rows were written or changed under it, so that another look is due: 0 when all that is left
+        cannot be mapped.
+        """
+        self._writers.clear()
+        counts = ledger.counts(self.connection, self.run_id)
+        self.metrics.count(counts)
+        self.reporter.rows(counts["rows"], counts["rows_done"])
+        unsettled = 0
+        while True:
+            self._hold_back()
+            batch = self._claim()
+            if batch is None:
+                return unsettled
+            written = self._persist(batch)
+            if written is not None:
+                unsettled += batch.row_count - written.skipped_invalid
+                self._pace = batch.row_count / max(written.duration_ms, 1)
+                self.metrics.progressed(batch.row_count)
+                self.reporter.batch(self._target(batch), batch, written)
+
+    def _claim(self) -> Batch | None:
+        row = self._quickly(statement("claim"), {"run": self.run_id})
+        batch = None if row is None else Batch(**row)
+        wanted = None if self._pace is None else max(_SMALLEST, int(self._pace * self.spec.target_batch_ms))
+        if batch is not None and wanted is not None and batch.row_count > 1.5 * wanted:
+            return self._split(batch, wanted)
+        return batch
+
+    def _split(self, batch: Batch, rows: int) -> Batch:
+        return Batch(**one(self.connection, statement("split"), {"batch": batch.batch_id, "rows": rows}))
+
+    def _quickly(self, query: sql.Composed, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Write what need not be on the disk before going on: that a batch was begun is known again if it is lost."""
+        with self.connection.transaction():
+            self.connection.execute("SET LOCAL synchronous_commit = off")
+            return self.connection.execute(query, values).fetchone()
+
+    def _persist(self, batch: Batch) -> Written | None:
+        """Write a batch, again after a deadlock or a lock; None when it was too slow and was split."""
+        writer = self._writer(batch)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return writer.write(self.run_id, batch, record_invalid=self.on_invalid == "record")
+            except (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure) as error:
+                reason = error.diag.message_primary or "locked"
+                time.sleep(random.uniform(0.05, 0.15) * 2 ** min(attempt, 5))  # noqa: S311 - jitter, no secret
+            except errors.QueryCanceled as error:
+                if batch.row_count > 1:
+                    self._split(batch, batch.row_count // 2)
+                    return None
+                reason = error.diag.message_primary or "too slow"
+                break
+            except RefusedError as error:
+                self._fail(batch, str(error))
+                raise
+            except psycopg.OperationalError:
+                raise
+            except psycopg.DatabaseError as error:
+                reason = error.diag.message_primary or "the database refuses it"
+                break
+        self._fail(batch, reason)
+        raise RefusedError(
+            f"{self._target(batch).name}, keys {batch.range_start} to {batch.range_end}: {reason}; run again to go on"
+        )
+
+    def _fail(self, batch: Batch, reason: str) -> None:
+        self.connection.execute(statement("failed"), {"batch": batch.batch_id, "error": reason})
+
+    def _writer(self, batch: Batch) -> Writer:
+        if batch.target_id not in self._writers:
+            target = self._target(batch)
+            mapping = spellings(self.connection, target, self.vocabulary)
+            self._writers[batch.target_id] = Writer(self.connection, target, self.vocabulary, mapping)
+        return self._writers[batch.target_id]
+
+    def _target(self, batch: Batch) -> Target:
+        return next(target for target in self.targets if target.target_id == batch.target_id)
+
+    def _hold_back(self) -> None:
+        """Wait while the run is paused, or while replicas fall behind."""
+        told: str | None = None
+        before: Reading | None = None
+        while True:
+            row = one(self.connection, "SELECT paused FROM stage_migration_runs WHERE run_id = %s", [self.run_id])
+            now = read_lag(self.connection)
+            self.metrics.lagged(now)
+            reason = None
+            if row["paused"]:
+                reason = "paused; go on with: stage-gateway migrate resume"
+            elif must_wait(self.spec.lag, before, now):
+                reason = f"waiting for {now.name}, {now.bytes:,} bytes behind (limit {self.spec.lag.max_bytes:,})"
+            if reason is None:
+                self._say_unknown(now)
+                if told is not None:
+                    self._wait_for(None)
+                    self.reporter.note("going on")
+                return
+            if told is None or row["paused"] != told.startswith("paused"):
+                self.reporter.note(reason)
+            told, before = reason, now
+            self._wait_for(reason)
+            time.sleep(_POLL)
+
+    def _wait_for(self, reason: str | None) -> None:
+        self.connection.execute(statement("waiting"), {"run": self.run_id, "reason": reason})
+
+    def _say_unknown(self, now: Reading) -> None:
+        if now.bytes is None and self._pace is None:
+            self.reporter.note(
+                f"replica lag unknown ({now.name}): this role may not read it, so the run does not wait for replicas; "
+                "GRANT pg_monitor to it"
+            )

@@ -1,0 +1,119 @@
+"""The migration file (`config/migration.json`): which columns of which tables hold stages, and how gently to go.
+
+A line about a fault reads: `config/migration.json: $.tables[0].key: missing, expected a value here`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from gateway.errors import ConfigurationError
+
+Shape = Literal["value", "keys", "each"]
+Name = Annotated[str, Field(min_length=1, max_length=63)]
+Milliseconds = Annotated[int, Field(gt=0, le=86_400_000)]
+
+
+class _Member(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+
+
+class Column(_Member):
+    """A column that holds stages.
+
+    `shape`: `value` the text itself, `keys` the member names of a JSON object, `each` a field of every element of a
+    JSON array. `weights` (keys) and `weight` (each, a member's name) say that weights stand beside the stages, which
+    sum to 1.
+    """
+
+    column: Name
+    shape: Shape
+    field: Name | None = None
+    weight: Name | None = None
+    weights: bool = False
+
+    @model_validator(mode="after")
+    def _fits_its_shape(self) -> Self:
+        if (self.shape == "each") != (self.field is not None):
+            raise ValueError("a field with the shape each, and with no other")
+        if self.weight is not None and self.shape != "each":
+            raise ValueError("no weight but with the shape each; the shape keys has weights")
+        if self.weights and self.shape != "keys":
+            raise ValueError("no weights but with the shape keys; the shape each has weight")
+        return self
+
+
+class Table(_Member):
+    """A table with stages: `table` is its name, or `schema.name`; `view` names the view to read through."""
+
+    table: Name
+    key: Name
+    fund: Name | None = None
+    view: Name | None = None
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, strict=False)]
+
+
+class Lag(_Member):
+    """How far replicas may fall behind, in bytes of the write-ahead log, before the run waits for them."""
+
+    source: Literal["pg_stat_replication"] = "pg_stat_replication"
+    max_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+
+
+class Spec(_Member):
+    """The whole file. `schema` is where tables stand that name none, and where the migration keeps its own."""
+
+    schema_: Annotated[Name, Field(alias="schema")] = "public"
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 5000
+    target_batch_ms: Milliseconds = 500
+    lock_timeout_ms: Milliseconds = 2000
+    statement_timeout_ms: Milliseconds = 30_000
+    index_after_ms: Annotated[int, Field(ge=0)] = 2000
+    lag: Lag = Lag()
+    tables: Annotated[tuple[Table, ...], Field(min_length=1, strict=False)]
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        tables = [table.table for table in self.tables]
+        columns = [[column.column for column in table.columns] for table in self.tables]
+        for names in [tables, *columns]:
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{twice!r} once, it stands twice")
+        return self
+
+
+def load_spec(path: Path) -> Spec:
+    """Read and check a migration file. Raises ConfigurationError with every fault, its place and what was expected."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigurationError(str(path), ["no such file; name another with --spec"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), [f"cannot be read: {error}"]) from error
+    try:
+        return Spec.model_validate_json(text)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise ConfigurationError(str(path), [_line(fault) for fault in faults]) from None
+
+
+def _line(fault: Any) -> str:
+    place = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
+    match fault["type"]:
+        case "missing":
+            return f"{place}: missing, expected a value here"
+        case "extra_forbidden":
+            return f"{place}: unknown member, expected none of this name"
+        case "json_invalid":
+            return f"is no JSON that can be read: {fault['ctx']['error']}"
+        case _:
+            expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            return f"{place}: got {_shown(fault['input'])}, expected {expected[:1].lower()}{expected[1:]}"
+
+
+def _shown(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else text[:59] + "…"

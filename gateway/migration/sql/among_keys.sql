@@ -1,0 +1,1 @@
+t.{key} = ANY (%(keys)s::text[]::{key_type}[])

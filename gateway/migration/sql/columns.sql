@@ -1,0 +1,18 @@
+-- The columns of one table: their types, whether one alone is unique and never NULL, and the right to write it.
+-- A domain counts as what it is made of. pg_catalog alone is read, no lock on the table.
+SELECT
+  a.attname::text AS name,
+  coalesce(base.typname, t.typname)::text AS type,
+  CASE WHEN t.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS length,
+  a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
+  has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write,
+  EXISTS (
+    SELECT FROM pg_index i
+    WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+      AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND a.attnotnull
+  ) AS is_key
+FROM pg_attribute a
+JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_type base ON base.oid = t.typbasetype AND t.typtype = 'd'
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum

@@ -1,0 +1,1 @@
+SELECT %(map)s::jsonb ->> ({value})::text AS after

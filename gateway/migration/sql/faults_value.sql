@@ -1,0 +1,1 @@
+SELECT ({value})::text AS value, 'disallowed_value' AS reason WHERE NOT %(map)s::jsonb ? ({value})::text

@@ -1,0 +1,1 @@
+SELECT has_table_privilege(%(role)s, format('%%I.%%I', %(schema)s::text, %(table)s::text), 'SELECT') AS may

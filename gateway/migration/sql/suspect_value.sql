@@ -1,0 +1,1 @@
+({value} IS NOT NULL AND {value} COLLATE "C" <> ALL ({canonical}::text[]))

@@ -1,0 +1,17 @@
+-- One table as the catalog has it, and what this role may do with it. pg_catalog alone is read, no lock on the table.
+SELECT
+  c.oid,
+  c.relkind::text AS kind,
+  greatest(c.reltuples, 0)::bigint AS estimate,
+  row_security_active(c.oid) AS hides_rows,
+  has_table_privilege(c.oid, 'SELECT') AS may_read,
+  has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,
+  has_schema_privilege(n.oid, 'CREATE') AS may_create,
+  ARRAY(
+    SELECT t.tgname::text FROM pg_trigger t
+    WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 16 = 16 AND t.tgname NOT LIKE 'stage\_migration\_%%'
+    ORDER BY t.tgname
+  ) AS update_triggers
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(table)s

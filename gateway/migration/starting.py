@@ -1,0 +1,105 @@
+"""What comes before the first batch: everything that can say no, and then everything that a run stands on.
+
+Nothing is written before all checks are passed. The order: lock, columns, views' names, the run that is to go on,
+values that cannot be mapped, snapshot; then the migration's own tables, triggers, views, and the counts at the start.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway.errors import RefusedError
+from gateway.migration import ledger
+from gateway.migration.catalog import Target, find_targets
+from gateway.migration.database import Connection, one
+from gateway.migration.guard import install_guard
+from gateway.migration.lock import take_lock
+from gateway.migration.metrics import MigrationMetrics
+from gateway.migration.planning import Remediation, faults_of
+from gateway.migration.progress import Reporter
+from gateway.migration.reads import check_views, install_views
+from gateway.migration.running import OnInvalid, Runner
+from gateway.migration.shapes import fragments, parameters
+from gateway.migration.spec import Spec
+from gateway.migration.statements import statement
+from gateway.stages.vocabulary import Vocabulary
+
+TakeSnapshot = Callable[[Sequence[Target]], str]
+
+
+def start(
+    connection: Connection,
+    spec: Spec,
+    vocabulary: Vocabulary,
+    *,
+    snapshot: TakeSnapshot | None,
+    on_invalid: OnInvalid,
+    remediation: Path,
+    reporter: Reporter,
+    metrics: MigrationMetrics,
+) -> Runner:
+    """Return a runner that only needs to run; a run that was killed or failed goes on.
+
+    `snapshot` makes or names the snapshot; a run that goes on has one. Raises RefusedError, GatewayError and
+    WrongDatabaseError, nothing written.
+    """
+    take_lock(connection)
+    targets = find_targets(connection, spec, max(map(len, vocabulary.canonical)))
+    check_views(connection, targets)
+    before = _to_go_on_with(connection, targets, vocabulary)
+    if before is None and snapshot is None:
+        raise RefusedError(
+            "a run wants a snapshot first: --snapshot DIR, --snapshot-ref TEXT, or, said aloud, --no-snapshot"
+        )
+    _look_for_faults(connection, targets, vocabulary, on_invalid, remediation)
+    made = snapshot(targets) if before is None and snapshot is not None else ""
+    numbered = ledger.install(connection, targets, vocabulary)
+    install_guard(connection, numbered)
+    install_views(connection, numbered)
+    ledger.take_baselines(connection, numbered, vocabulary)
+    if before is None:
+        run_id = ledger.start_run(connection, numbered, vocabulary, made, on_invalid)
+    else:
+        run_id = before.run_id
+        connection.execute(statement("resume_run"), {"run": run_id, "on_invalid": on_invalid})
+        reporter.note(f"going on with run {run_id}: {before.open_batches} batches were left")
+    return Runner(connection, spec, vocabulary, numbered, run_id, on_invalid, reporter, metrics)
+
+
+def _to_go_on_with(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> ledger.Run | None:
+    run = ledger.latest_run(connection)
+    if run is None or not run.unfinished:
+        return None
+    if run.fingerprint != vocabulary.fingerprint:
+        raise RefusedError(
+            f"run {run.run_id} was begun under vocabulary {run.fingerprint} and is not finished, this one is "
+            f"{vocabulary.fingerprint}; give it the vocabulary it had, or undo it"
+        )
+    if run.targets != [target.identity for target in targets]:
+        raise RefusedError(
+            f"run {run.run_id} was begun for other columns and is not finished; "
+            "give it the migration file it had, or undo it"
+        )
+    return run
+
+
+def _look_for_faults(
+    connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary, on_invalid: OnInvalid, path: Path
+) -> None:
+    with Remediation(path) as file:
+        for target in targets:
+            if has_work(connection, target, vocabulary):
+                for fault in faults_of(connection, target, vocabulary):
+                    file.add(fault)
+    if file.count and on_invalid == "refuse":
+        raise RefusedError(
+            f"{file.count:,} values cannot be mapped, listed in {path}; nothing was written; correct them, or run with "
+            "--on-invalid record"
+        )
+
+
+def has_work(connection: Connection, target: Target, vocabulary: Vocabulary) -> bool:
+    """Return whether any row of a column is not canonical."""
+    with connection.transaction():
+        connection.execute("SET LOCAL statement_timeout = 0")
+        row = one(connection, statement("any_work", **fragments(target)), parameters(target, vocabulary, {}))
+    return bool(row["there"])

@@ -1,0 +1,10 @@
+SELECT {fund}::text AS fund, {key}::text AS key, total::text AS total, u.key IS NOT NULL AS written
+FROM {table}
+JOIN LATERAL (
+  SELECT sum(
+    CASE WHEN jsonb_typeof(element -> %(weight)s::text) = 'number' THEN (element ->> %(weight)s::text)::numeric END
+  ) AS total
+  FROM jsonb_array_elements(CASE WHEN jsonb_typeof({column}) = 'array' THEN {column} END) AS element
+) AS sums ON total NOT BETWEEN 0.999999 AND 1.000001
+LEFT JOIN {undo} AS u ON u.key = {table}.{key}
+ORDER BY {key}

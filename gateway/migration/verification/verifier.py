@@ -1,0 +1,161 @@
+"""The checks. All of them read one snapshot, so that traffic that goes on cannot come between two of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from gateway import __version__
+from gateway.migration.database import Connection
+from gateway.migration.verification import foreign_keys
+from gateway.migration.verification.queries import query, slots
+from gateway.migration.verification.rederive import parsed, rederive
+from gateway.migration.verification.report import Report
+from gateway.stages.vocabulary import Vocabulary
+
+MOST_NAMED = 20  # keys in a line; the count is always whole
+
+
+def verify(connection: Connection, vocabulary: Vocabulary, *, sample: int, seed: int) -> Report:
+    """Return the report of all checks; the database must have been migrated since the last finish."""
+    server = connection.info.server_version
+    versions = {"gateway": __version__, "postgresql": f"{server // 10000}.{server % 10000}"}
+    report = Report(versions, vocabulary.fingerprint, seed, sample)
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    with connection.transaction():
+        connection.execute("SET LOCAL statement_timeout = 0")
+        columns = connection.execute(query("columns")).fetchall()
+        _batches(connection, report, vocabulary)
+        for row in columns:
+            check = _Column(connection, report, vocabulary, row)
+            check.canonical()
+            check.rows_and_nulls()
+            check.weights()
+            check.undo_rows()
+            check.sample(sample, seed)
+        foreign_keys.check(connection, report)
+    return report
+
+
+def _batches(connection: Connection, report: Report, vocabulary: Vocabulary) -> None:
+    report.check("batches")
+    report.check("vocabulary")
+    run = connection.execute(query("last_run")).fetchone()
+    if run is None:
+        report.add("batches", "runs", "no run was ever begun")
+        return
+    report.run = run["run_id"]
+    if run["status"] != "done":
+        why = f": {run['last_error']}" if run["last_error"] else ""
+        report.add("batches", f"run {run['run_id']}", f"is {run['status']}, not done{why}")
+    if run["fingerprint"] != vocabulary.fingerprint:
+        what = f"was made under vocabulary {run['fingerprint']}, the present one is {vocabulary.fingerprint}"
+        report.add("vocabulary", f"run {run['run_id']}", what)
+    for batch in connection.execute(query("batches"), {"run": run["run_id"]}).fetchall():
+        called = "is called done and never was" if batch["status"] == "done" else f"is {batch['status']}"
+        place = f"{batch['table_name']}.{batch['column_name']}, keys {batch['range_start']} to {batch['range_end']}"
+        report.add("batches", place, f"batch {batch['batch_id']} {called}")
+
+
+class _Column:
+    """The checks of one column."""
+
+    def __init__(self, connection: Connection, report: Report, vocabulary: Vocabulary, row: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._report = report
+        self._vocabulary = vocabulary
+        self._row = row
+        self._column: Mapping[str, Any] = row["identity"]
+        self._place = f"{self._column['schema']}.{self._column['table']}.{self._column['column']}"
+        self._values = {
+            "canonical": list(vocabulary.canonical),
+            "field": self._column["field"],
+            "weight": self._column["weight"],
+            "schema": self._column["schema"],
+            "table_name": self._column["table"],
+            "target": row["target_id"],
+        }
+
+    def _all(self, name: str, **more: Any) -> list[dict[str, Any]]:
+        composed = query(name, **slots(self._column, self._row["target_id"]))
+        return self._connection.execute(composed, {**self._values, **more}).fetchall()
+
+    def canonical(self) -> None:
+        """Check that every value is canonical, by fund, and list what is left."""
+        self._report.check("canonical")
+        for row in self._all(f"residue_{self._column['shape']}"):
+            value = "a value of the wrong type" if row["value"] is None else repr(row["value"])
+            what = f"{value} in {row['rows']} places, keys {', '.join(row['keys'])}"
+            self._report.add("canonical", f"{self._place}, fund {row['fund'] or 'none'}", what)
+
+    def rows_and_nulls(self) -> None:
+        """Check that rows now = rows at the start + those that came - those that went, and that none became NULL."""
+        self._report.check("rows")
+        self._report.check("nulls")
+        [row] = self._all("rows")
+        start = self._row["rows_at_start"]
+        if start is None:
+            self._report.add("rows", self._place, "was never counted, no run has got that far")
+            return
+        expected = start + row["change"]
+        if row["rows"] != expected:
+            what = f"{row['rows']} rows, expected {expected}: {start} at the start, {row['change']:+} since"
+            self._report.add("rows", self._place, what)
+        most = self._row["nulls_at_start"] + row["nulls_inserted"]
+        if row["nulls"] > most:
+            what = f"{row['nulls']} NULLs, at most {most} were there at the start or came in"
+            self._report.add("nulls", self._place, what)
+        self._named("nulls", "became NULL after the migration wrote it", self._all("emptied"))
+        [undo] = self._all("undo_rows")
+        counts = {"rows": row["rows"], "rowsAtStart": start, "nulls": row["nulls"], "undoRows": undo["there"]}
+        self._report.counts.append({"column": self._place, **counts})
+
+    def weights(self) -> None:
+        """Check that weights sum to 1 where the migration wrote, and elsewhere no less often than at the start."""
+        self._report.check("weights")
+        if not self._column["weighted"]:
+            return
+        off = self._all(f"sums_{self._column['shape']}")
+        self._named("weights", "weights do not sum to 1", [row for row in off if row["written"]])
+        others = [row for row in off if not row["written"]]
+        if len(others) > (self._row["weights_off_at_start"] or 0):
+            self._named("weights", "weights do not sum to 1, in more rows than at the start", others)
+        elif others:
+            self._report.information.append(
+                f"{self._place}: weights do not sum to 1 in {len(others)} rows, as at the start"
+            )
+
+    def undo_rows(self) -> None:
+        """Check that undo rows are those that batches left, unchanged, and tell how they stand to the data."""
+        self._report.check("undo rows")
+        [row] = self._all("undo_rows")
+        if row["there"] != row["left_by_batches"]:
+            what = f"{row['there']} undo rows, batches left {row['left_by_batches']}"
+            self._report.add("undo rows", self._place, what)
+        self._named("undo rows", "was changed after it was written", self._all("broken_seals"))
+        [standing] = self._all("standing")
+        for name, meaning in (("edited", "edited since the migration wrote them"), ("gone", "gone with their rows")):
+            if standing[name]:
+                self._report.information.append(f"{self._place}: {standing[name]} values {meaning}")
+
+    def sample(self, size: int, seed: int) -> None:
+        """Check a random sample of what was written against what the second implementation makes of it."""
+        self._report.check("sample")
+        for row in self._all("sample", size=size, seed=seed):
+            try:
+                expected = rederive(self._column, row["before"], self._vocabulary)
+                found = row["now"] if self._column["shape"] == "value" else parsed(row["now"])
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                expected, found = f"cannot be worked out ({error})", row["now"]
+            if expected != found:
+                diff = {"column": self._place, "key": row["key"], "before": row["before"]}
+                self._report.sample_diffs.append({**diff, "expected": str(expected), "found": row["now"]})
+                what = f"{row['before']!r} became {row['now']!r}, expected {expected}"
+                self._report.add("sample", f"{self._place}, key {row['key']}", what)
+
+    def _named(self, check: str, what: str, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            keys = ", ".join(row["key"] for row in rows[:MOST_NAMED])
+            more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+            self._report.add(check, self._place, f"{what}: {len(rows)} rows, keys {keys}{more}")
