@@ -23,7 +23,9 @@ from gateway.migration.progress import Bar, JsonLines, Reporter
 from gateway.migration.snapshot import dump
 from gateway.migration.starting import TakeSnapshot, start
 from gateway.migration.undo import Undo, edited
+from gateway.migration.verification.verifier import verify
 
+SAMPLE = 100
 MOST_LINES = 20  # of a list for people; machines get all
 
 migrate = typer.Typer(
@@ -225,6 +227,15 @@ def end(
         ledger.want_installed(connection)
         take_lock(connection)
         rows = undo_rows(connection)
+        run = ledger.latest_run(connection)
+        if run is None or run.status != "undone":
+            with session.connected("verify", writes=False) as other:
+                report = verify(other, session.vocabulary, sample=SAMPLE, seed=0)
+            if not report.holds:
+                show(
+                    f"verify finds {len(report.violations)} violations, nothing was removed; see: stage-gateway verify"
+                )
+                return 1
         if not yes:
             show(
                 f"finish would remove the views, triggers and progress, and the undo rows of {rows:,} values, "

@@ -49,7 +49,7 @@ class Runner:
     reporter: Reporter
     metrics: MigrationMetrics
     _writers: dict[int, Writer] = field(default_factory=dict, init=False)
-    _pace: float | None = field(default=None, init=False)  # rows a millisecond, of late
+    _pace: dict[int, float] = field(default_factory=dict, init=False)  # by column, rows a millisecond, of late
 
     def run(self) -> Mapping[str, Any]:
         """Do all rounds and return the run's counts.
@@ -70,17 +70,13 @@ class Runner:
     def _rounds(self) -> None:
         number = ledger.counts(self.connection, self.run_id)["round"]
         self._work_off()
-        unsettled = 1
-        while unsettled:
-            number += 1
-            if number > MOST_ROUNDS:
-                raise RefusedError(
-                    "values that are not canonical come in faster than they are swept; stop what writes them, or use "
-                    "stage-gateway migrate guard refuse, and run again"
-                )
-            if not self._slice(number):
+        for sweep in range(1, MOST_ROUNDS + 1):
+            if not self._slice(number + sweep) or not self._work_off():
                 return
-            unsettled = self._work_off()
+        raise RefusedError(
+            "values that are not canonical come in faster than they are swept; stop what writes them, or use "
+            "stage-gateway migrate guard refuse, and run again"
+        )
 
     def _slice(self, number: int) -> int:
         """Cut what is not canonical into batches; returns how many there are."""
@@ -127,17 +123,17 @@ class Runner:
             written = self._persist(batch)
             if written is not None:
                 unsettled += batch.row_count - written.skipped_invalid
-                self._pace = batch.row_count / max(written.duration_ms, 1)
+                self._pace[batch.target_id] = batch.row_count / max(written.duration_ms, 1)
                 self.metrics.progressed(batch.row_count)
                 self.reporter.batch(self._target(batch), batch, written)
 
     def _claim(self) -> Batch | None:
         row = self._quickly(statement("claim"), {"run": self.run_id})
         batch = None if row is None else Batch(**row)
-        wanted = None if self._pace is None else max(_SMALLEST, int(self._pace * self.spec.target_batch_ms))
-        if batch is not None and wanted is not None and batch.row_count > 1.5 * wanted:
-            return self._split(batch, wanted)
-        return batch
+        if batch is None or batch.target_id not in self._pace:
+            return batch
+        wanted = max(_SMALLEST, int(self._pace[batch.target_id] * self.spec.target_batch_ms))
+        return self._split(batch, wanted) if batch.row_count > 1.5 * wanted else batch
 
     def _split(self, batch: Batch, rows: int) -> Batch:
         return Batch(**one(self.connection, statement("split"), {"batch": batch.batch_id, "rows": rows}))
@@ -218,7 +214,7 @@ class Runner:
         self.connection.execute(statement("waiting"), {"run": self.run_id, "reason": reason})
 
     def _say_unknown(self, now: Reading) -> None:
-        if now.bytes is None and self._pace is None:
+        if now.bytes is None and not self._pace:
             self.reporter.note(
                 f"replica lag unknown ({now.name}): this role may not read it, so the run does not wait for replicas; "
                 "GRANT pg_monitor to it"

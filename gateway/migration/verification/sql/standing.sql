@@ -2,7 +2,7 @@
 SELECT
   count(*) FILTER (WHERE hashtextextended({column}::text COLLATE "C", 0) = after_hash) AS as_written,
   count(*) FILTER (
-    WHERE {table}.{key} IS NOT NULL AND hashtextextended({column}::text COLLATE "C", 0) IS DISTINCT FROM after_hash
+    WHERE {key} IS NOT NULL AND hashtextextended({column}::text COLLATE "C", 0) IS DISTINCT FROM after_hash
   ) AS edited,
-  count(*) FILTER (WHERE {table}.{key} IS NULL) AS gone
-FROM {undo} AS u LEFT JOIN {table} ON {table}.{key} = u.key
+  count(*) FILTER (WHERE {key} IS NULL) AS gone
+FROM {undo} AS u LEFT JOIN {table} ON {key} = u.key

@@ -6,5 +6,5 @@ JOIN LATERAL (
   ) AS total
   FROM jsonb_array_elements(CASE WHEN jsonb_typeof({column}) = 'array' THEN {column} END) AS element
 ) AS sums ON total NOT BETWEEN 0.999999 AND 1.000001
-LEFT JOIN {undo} AS u ON u.key = {table}.{key}
+LEFT JOIN {undo} AS u ON u.key = {key}
 ORDER BY {key}
