@@ -12,7 +12,8 @@ from pydantic.alias_generators import to_camel
 from gateway.errors import ConfigurationError
 
 Shape = Literal["value", "keys", "each"]
-Name = Annotated[str, Field(min_length=1, max_length=63)]
+# The driver takes a % in a statement for the mark of a parameter, in a quoted name too.
+Name = Annotated[str, Field(min_length=1, max_length=127, pattern="^[^%]*$")]
 Milliseconds = Annotated[int, Field(gt=0, le=86_400_000)]
 
 
@@ -109,6 +110,10 @@ def _line(fault: Any) -> str:
             return f"{place}: unknown member, expected none of this name"
         case "json_invalid":
             return f"is no JSON that can be read: {fault['ctx']['error']}"
+        case "string_pattern_mismatch":
+            return f"{place}: got {_shown(fault['input'])}, expected a name without %"
+        case "too_short":
+            return f"{place}: got {_shown(fault['input'])}, expected at least one"
         case _:
             expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             return f"{place}: got {_shown(fault['input'])}, expected {expected[:1].lower()}{expected[1:]}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import EMBEDDED, Server, versions
 from support.process import eventually
@@ -16,8 +17,6 @@ from support.tables import ALL_SPELLINGS
 
 from gateway.migration.running import MOST_ROUNDS
 from gateway.stages.vocabulary import Vocabulary
-
-from support.databases import clone, prepare
 
 
 @pytest.fixture(params=versions(), ids=lambda path: "embedded" if path == EMBEDDED else path.parent.name)

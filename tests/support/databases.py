@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+
 from support.migration import Migration
 from support.postgres import Server
 from support.tables import TABLES

@@ -6,18 +6,18 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from support.process import COMMAND
-from support.tables import fill, picture, write_spec
 
 from gateway.cli import main
+from support.tables import allocation, distribution, fill, picture, write_spec
 
 CONFIG = {"upstreams": {"portfolio": {"url": "http://127.0.0.1:3001"}}, "endpointMode": {}}
 _COMMANDS_WITH_SPEC = ("migrate", "verify", "reads")
@@ -57,13 +57,13 @@ class Migration:
         document = {**CONFIG, "vocabulary": vocabulary} if vocabulary else CONFIG
         self.config.write_text(json.dumps(document), encoding="utf-8")
 
-    def _arguments(self, arguments: tuple[str | Path, ...]) -> list[str]:
+    def arguments(self, *arguments: str | Path) -> list[str]:
         words = [*map(str, arguments), "--spec", str(self.spec), "--config", str(self.config)]
         if words[:2] in (["migrate", "run"], ["migrate", "plan"]):
             words += ["--remediation", str(self.remediation)]
         return words
 
-    def _environment(self, url: str | None) -> dict[str, str]:
+    def environment(self, url: str | None = None) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("STAGE_GATEWAY_") and k != "DRY_RUN"}
         return {**inherited, "COLUMNS": "200", "STAGE_GATEWAY_DATABASE_URL": self.url if url is None else url}
 
@@ -71,12 +71,12 @@ class Migration:
         """Run a command in this process."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            environment = self._environment(url)
+            environment = self.environment(url)
             for name in set(os.environ) - set(environment):
                 patch.delenv(name)
             for name, value in environment.items():
                 patch.setenv(name, value)
-            code = main(self._arguments(arguments))
+            code = main(self.arguments(*arguments))
         return Ended(code, out.getvalue(), err.getvalue())
 
     def run(self, *options: str) -> Ended:
@@ -95,12 +95,26 @@ class Migration:
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         """Start a command as a process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "gateway", *self._arguments(arguments)],
-            env=self._environment(None),
+            [sys.executable, "-m", "gateway", *self.arguments(*arguments)],
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    @contextmanager
+    def role(self, rights: str) -> Iterator[str]:
+        """Yield a role that may log in and has these rights (`… TO {role}`); it goes, with all it has, with the context."""
+        name = f"role_{uuid.uuid4().hex[:12]}"
+        self.execute(f"CREATE ROLE {name} LOGIN; " + rights.format(role=name))
+        try:
+            yield name
+        finally:
+            self.execute(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+    def as_role(self, name: str) -> str:
+        """Return the address for a role."""
+        return self.url.replace("postgres@", f"{name}@")
 
     def connect(self, **options: Any) -> "psycopg.Connection[tuple[Any, ...]]":
         """Connect as an application does."""
@@ -112,9 +126,15 @@ class Migration:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
-    def fill(self, count: int, seed: int = 1) -> None:
-        """Put rows into every table."""
-        self.fill_database(self.url, count, seed)
+    def fill_more(self, count: int) -> None:
+        """Put JSON rows of other kinds beside those that are there."""
+        random_ = random.Random(2)
+        with self.connect() as connection, connection.cursor() as cursor:
+            for number in range(count):
+                cursor.execute(
+                    "INSERT INTO fund_strategy_models VALUES (gen_random_uuid(), 1, %s)", [allocation(random_)]
+                )
+                cursor.execute("INSERT INTO fund_baselines VALUES (%s, 1, %s)", [f"n{number}", distribution(random_)])
 
     @staticmethod
     def fill_database(url: str, count: int, seed: int = 1) -> None:

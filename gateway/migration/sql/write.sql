@@ -20,7 +20,8 @@ written AS (
   RETURNING t.{key} AS key, candidate.before::text AS before, t.{column} AS after
 ),
 hashed AS (
-  SELECT key, before, hashtextextended(after::text COLLATE "C", 0) AS after_hash FROM written
+  -- A trigger may have stored a NULL; the count of broken rows below tells of it.
+  SELECT key, before, coalesce(hashtextextended(after::text COLLATE "C", 0), 0) AS after_hash FROM written
 ),
 kept AS (
   INSERT INTO {undo} AS u (key, before, after_hash, seal, batch_id)

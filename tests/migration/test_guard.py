@@ -1,0 +1,130 @@
+"""The guard: what the database does about names that come in."""
+
+import json
+
+import psycopg
+import pytest
+from support.migration import Migration
+
+SEEN = "SELECT target_id, key, operation, name FROM stage_migration_seen ORDER BY seen_at, name"
+COMPANY = 10000000003
+
+
+def test_recording_guard_notes_and_lets_in(migration: Migration) -> None:
+    """By default new names are written down with key and operation, nothing is refused, and the next run sweeps them."""
+    migration.migrated()
+    migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [COMPANY])
+    migration.execute("UPDATE portfoliocompanies SET name = 'x' WHERE id = %s", [COMPANY])
+    migration.execute('INSERT INTO tags VALUES (9999, \'{"seed": 1, "PreSeed": 2}\')')
+    migration.execute("UPDATE tags SET stages = '{\"PreSeed\": 3}' WHERE id = 9999")
+    assert migration.execute(SEEN) == [(1, str(COMPANY), "UPDATE", "Seed"), (5, "9999", "INSERT", "PreSeed")]
+    document = json.loads(migration.command("migrate", "guard", "--json").out)
+    assert document == {"mode": "record", "seen": 2}
+    migration.migrated()
+    assert migration.verify().code == 0
+
+
+def test_application_needs_no_rights_on_the_migration(migration: Migration) -> None:
+    """A role that may only write the table goes on doing so; the guard writes with the rights of its owner."""
+    migration.migrated()
+    with (
+        migration.role("GRANT ALL ON portfoliocompanies TO {role}") as name,
+        migration.connect(user=name) as application,
+    ):
+        application.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [COMPANY])
+        application.execute("DELETE FROM portfoliocompanies WHERE id = 10000000006")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            application.execute("SELECT * FROM stage_migration_seen")
+    assert len(migration.execute(SEEN)) == 1
+
+
+REFUSED = [
+    ("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = 10000000003", "'Seed' is no canonical investment stage"),
+    ("INSERT INTO portfoliocompanies VALUES (1, 1, 'n', 'x', 'seed')", "'x' is no canonical investment stage"),
+    ("UPDATE tags SET stages = stages || '{\"Seed\": 1}' WHERE id = 1", "'Seed' is no canonical"),
+    (
+        'INSERT INTO fund_baselines VALUES (\'n\', 1, \'[{"stage": "Seed", "weight": 1}]\')',
+        "'Seed' is no canonical investment stage",
+    ),
+]
+
+
+@pytest.mark.parametrize(("write", "message"), REFUSED)
+def test_refusing_guard_keeps_new_names_out(migration: Migration, write: str, message: str) -> None:
+    """Set to refuse, a write that brings in a bad name fails; record lets it in again."""
+    migration.migrated()
+    assert (
+        migration.command("migrate", "guard", "refuse").out == "guard: refuse; 0 names came in that are not canonical\n"
+    )
+    with pytest.raises(psycopg.errors.CheckViolation, match=message):
+        migration.execute(write)
+    assert migration.verify().code == 0
+    migration.command("migrate", "guard", "record")
+    migration.execute(write)
+    assert len(migration.execute(SEEN)) == 1
+
+
+def test_refusing_guard_lets_old_names_stay(migration: Migration) -> None:
+    """A row that holds a bad name already can be edited in all else, and its other names too."""
+    migration.execute("INSERT INTO tags VALUES (9999, '{\"bogus\": 1}')")
+    assert migration.run("--on-invalid", "record").code == 1
+    migration.command("migrate", "guard", "refuse")
+    migration.execute('UPDATE tags SET stages = \'{"bogus": 2, "seed": 1}\' WHERE id = 9999')
+    with pytest.raises(psycopg.errors.CheckViolation, match="'worse' is no canonical"):
+        migration.execute('UPDATE tags SET stages = \'{"bogus": 2, "worse": 1}\' WHERE id = 9999')
+
+
+def test_accepted_aliases_are_let_in(migration: Migration) -> None:
+    """With acceptAliases the spellings that the vocabulary lists pass the guard, and are swept later."""
+    migration.vocabulary(acceptAliases=True)
+    migration.migrated()
+    migration.command("migrate", "guard", "refuse")
+    migration.execute("UPDATE portfoliocompanies SET stage = 'preseed' WHERE id = %s", [COMPANY])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        migration.execute("UPDATE portfoliocompanies SET stage = 'bogus' WHERE id = %s", [COMPANY])
+    assert migration.execute(SEEN) == [(1, str(COMPANY), "UPDATE", "preseed")]
+
+
+def test_guard_that_is_off_still_counts_rows(migration: Migration) -> None:
+    """Off, it looks at no names, but rows that come and go are counted, so that verify can tell a lost one."""
+    migration.migrated()
+    migration.command("migrate", "guard", "off")
+    migration.execute("INSERT INTO tags VALUES (9999, '{\"Seed\": 1}'), (9998, NULL)")
+    migration.execute("DELETE FROM tags WHERE id IN (1, 9999)")
+    assert migration.execute(SEEN) == []
+    assert migration.execute("SELECT change FROM stage_migration_counts ORDER BY at") == [(2,), (-2,)]
+
+
+def test_emptied_table_is_counted(migration: Migration) -> None:
+    """TRUNCATE takes all rows away, and is counted as that."""
+    migration.migrated()
+    migration.execute("TRUNCATE tags")
+    assert migration.execute("SELECT change FROM stage_migration_counts") == [(-40,)]
+    made = migration.verify()
+    assert made.code == 0, made.out
+
+
+def test_undo_sets_the_guard_to_record_first(migration: Migration) -> None:
+    """A refusing guard does not stand in the way of undo, and is at record afterwards."""
+    before = migration.picture()
+    migration.migrated()
+    migration.command("migrate", "guard", "refuse")
+    assert migration.command("migrate", "undo").code == 0
+    assert migration.picture() == before
+    assert '"mode": "record"' in migration.command("migrate", "guard", "--json").out
+
+
+def test_busy_table_gets_its_triggers_when_it_is_free(migration: Migration) -> None:
+    """Triggers wait for a writer a little at a time; a table that stays locked is told, and nothing was migrated."""
+    migration.specify(lockTimeoutMs=20)
+    before = migration.picture()
+    with migration.connect() as writer:
+        writer.execute("BEGIN")
+        writer.execute("UPDATE portfoliocompanies SET name = name WHERE id = %s", [COMPANY])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gateway.migration.guard._ATTEMPTS", 2)
+            made = migration.run()
+    assert made.code == 1
+    assert "table portfoliocompanies: a long transaction holds it" in made.err
+    assert migration.picture() == before
+    migration.migrated()

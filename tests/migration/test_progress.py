@@ -1,0 +1,60 @@
+"""What a run tells: a bar on a terminal, lines elsewhere."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+
+from rich.console import Console
+from support.migration import Migration
+
+from gateway.migration.progress import Bar, JsonLines
+
+
+def test_terminal_gets_a_bar(migration: Migration) -> None:
+    """On a terminal the run draws a bar with rows, pace and time left, and no JSON."""
+    reading, writing = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", *migration.arguments("migrate", "run", "--no-snapshot")],
+        env={**migration.environment(), "TERM": "xterm", "COLUMNS": "120"},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    seen = b""
+    while True:
+        try:
+            got = os.read(reading, 65536)
+        except OSError:  # the other end is gone
+            break
+        if not got:
+            break
+        seen += got
+    os.close(reading)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    text = seen.decode()
+    assert "rows/s, left" in text
+    assert "100%" in text
+    assert "values made canonical in" in text
+    assert '{"table"' not in text
+
+
+def test_bar_shows_notes_above_it() -> None:
+    """A note is a line of its own."""
+    out = io.StringIO()
+    with Bar(Console(file=out, force_terminal=True, width=100)) as bar:
+        bar.rows(100, 40)
+        bar.note("waiting for replica")
+    assert "waiting for replica" in out.getvalue()
+    assert "40/100" in out.getvalue()
+
+
+def test_note_is_json_elsewhere() -> None:
+    """Without a terminal a note is a JSON object too, so that every line is one."""
+    lines: list[str] = []
+    JsonLines(lines.append).note("paused")
+    assert [json.loads(line) for line in lines] == [{"message": "paused"}]

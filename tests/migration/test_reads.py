@@ -1,0 +1,169 @@
+"""The read switch: what views show in either mode, to whom, and what it costs."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from support.migration import Migration
+
+
+@pytest.fixture
+def role(migration: Migration) -> Iterator[str]:
+    """Make a role that may read the tables, and is shown only the companies of fund 1."""
+    rights = (
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; "
+        "ALTER TABLE portfoliocompanies ENABLE ROW LEVEL SECURITY; "
+        "CREATE POLICY own ON portfoliocompanies TO {role} USING (fund_id = 1)"
+    )
+    with migration.role(rights) as name:
+        yield name
+
+
+def as_role(migration: Migration, role: str, query: str) -> list[tuple[object, ...]]:
+    with migration.connect(user=role) as connection:
+        return connection.execute(query).fetchall()
+
+
+TABLES = ["portfoliocompanies", "fund_strategy_models", "fund_baselines", "tags"]
+
+
+def test_views_show_the_values_before_or_the_tables_as_they_are(migration: Migration) -> None:
+    """In legacy mode each view is the table before the migration, but for rows edited since; canonical shows the table."""
+    before = migration.picture()
+    migration.migrated()
+    canonical = migration.picture()
+    migration.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = 10000000003")
+    edited = migration.execute("SELECT t::text FROM portfoliocompanies t WHERE id = 10000000003")[0]
+    for mode, pictured in (("legacy", before), ("canonical", canonical), ("legacy", before)):
+        assert migration.command("reads", mode).code == 0
+        for table in TABLES:
+            expected = {row for row in pictured[table] if not row[0].startswith("(10000000003,")}
+            expected |= {edited} if table == "portfoliocompanies" else set()
+            found = set(migration.execute(f"SELECT v::text FROM {table}_stages v"))
+            assert {row for row in found if not row[0].startswith("(10000000003,")} == {
+                row for row in expected if not row[0].startswith("(10000000003,")
+            }
+    [(stage,)] = migration.execute("SELECT stage FROM portfoliocompanies_stages WHERE id = 10000000003")
+    assert stage == "series-b"
+
+
+def test_types_of_a_view_are_those_of_its_table(migration: Migration) -> None:
+    """A reader finds the same columns with the same types in the view."""
+    migration.migrated()
+    query = "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
+    for table in TABLES:
+        assert migration.execute(query, [f"{table}_stages"]) == migration.execute(query, [table])
+
+
+def test_status_tells_mode_time_and_role(migration: Migration) -> None:
+    """`reads status` says what readers are shown, since when, and who set it."""
+    assert migration.command("reads", "status").code == 1
+    migration.migrated()
+    assert migration.command("reads", "legacy").out == "readers are shown legacy values\n"
+    assert migration.command("reads", "legacy").out == "readers are shown legacy values, as before\n"
+    document = json.loads(migration.command("reads", "status", "--json").out)
+    assert (document["mode"], document["changedBy"]) == ("legacy", "postgres")
+    assert migration.command("reads", "status").out.startswith("legacy, since ")
+
+
+def test_view_cannot_be_written(migration: Migration) -> None:
+    """Writes keep the table; the view refuses them."""
+    migration.migrated()
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        migration.execute("UPDATE portfoliocompanies_stages SET stage = 'seed'")
+
+
+def test_branch_that_does_not_hold_is_never_run(migration: Migration) -> None:
+    """In either mode the other branch is not executed, and a key is looked up by the index."""
+    migration.migrated()
+    migration.execute("ANALYZE portfoliocompanies; ANALYZE stage_migration_undo_1; ANALYZE stage_migration_undo_2")
+    for mode in ("canonical", "legacy"):
+        migration.command("reads", mode)
+        with migration.connect() as connection:
+            connection.execute("SET enable_seqscan = off")
+            plan = connection.execute(
+                "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM portfoliocompanies_stages WHERE id = 10000000003"
+            ).fetchone()
+        assert plan is not None
+        branches = plan[0][0]["Plan"]["Plans"]
+        loops = [
+            max((scan["Actual Loops"] for scan in scans(branch, "portfoliocompanies")), default=0)
+            for branch in branches
+        ]
+        assert loops == ([1, 0] if mode == "canonical" else [0, 1])
+        assert {scan["Node Type"] for branch in branches for scan in scans(branch, "portfoliocompanies")} == {
+            "Index Scan"
+        }
+
+
+def scans(node: dict[str, Any], table: str) -> list[dict[str, Any]]:
+    """Return the scans of a table below a node of a plan."""
+    below = [scan for child in node.get("Plans", []) for scan in scans(child, table)]
+    return [node, *below] if node.get("Relation Name") == table else below
+
+
+def test_granted_role_sees_no_more_than_the_table_lets_it(migration: Migration, role: str) -> None:
+    """Through the view in both modes, and in the undo rows themselves, a role sees its own rows only."""
+    migration.migrated()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        as_role(migration, role, "SELECT * FROM portfoliocompanies_stages")
+    made = migration.command("reads", "grant", role)
+    assert (made.code, made.err) == (0, "")
+    own = as_role(migration, role, "SELECT id FROM portfoliocompanies ORDER BY id")
+    everyone = migration.execute("SELECT id FROM portfoliocompanies ORDER BY id")
+    assert 0 < len(own) < len(everyone)
+    for mode in ("canonical", "legacy"):
+        migration.command("reads", mode)
+        assert as_role(migration, role, "SELECT id FROM portfoliocompanies_stages ORDER BY id") == own
+    undo = {key for (key,) in as_role(migration, role, "SELECT key FROM stage_migration_undo_1")}
+    assert undo
+    assert undo <= {key for (key,) in own}
+    assert len(undo) < migration.execute("SELECT count(*) FROM stage_migration_undo_1")[0][0]
+    legacy = as_role(migration, role, "SELECT id, stage FROM portfoliocompanies_stages")
+    assert any(stage == "SEED" for _, stage in legacy)
+
+
+def test_grant_does_not_open_the_table(migration: Migration, role: str) -> None:
+    """A role that may not read the table is refused, and gets nothing; neither does one that is none."""
+    migration.migrated()
+    migration.execute(f"REVOKE SELECT ON portfoliocompanies FROM {role}")
+    made = migration.command("reads", "grant", role)
+    assert made.code == 1
+    assert "may not read public.portfoliocompanies itself" in made.err
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        as_role(migration, role, "SELECT * FROM stage_read_mode")
+    assert migration.command("reads", "grant", "nobody_of_this_name").code == 1
+
+
+def test_name_of_the_view_is_taken(migration: Migration) -> None:
+    """Something else under the view's name is left alone, and nothing is changed; another name can be given."""
+    migration.execute("CREATE TABLE portfoliocompanies_stages (x int)")
+    made = migration.run()
+    assert made.code == 2
+    assert "public.portfoliocompanies_stages: something else has the name of the view" in made.err
+    assert migration.execute("SELECT to_regclass('stage_migration_runs')") == [(None,)]
+    tables = [
+        {
+            "table": "portfoliocompanies",
+            "key": "id",
+            "view": "companies_read",
+            "columns": [{"column": "stage", "shape": "value"}],
+        }
+    ]
+    migration.specify(tables=tables)
+    migration.migrated()
+    assert migration.execute("SELECT count(*) FROM companies_read") == migration.execute(
+        "SELECT count(*) FROM portfoliocompanies"
+    )
+
+
+def test_view_follows_a_column_that_is_added(migration: Migration) -> None:
+    """The next run takes a new column of the table into the view; dropping it wants the view dropped first."""
+    migration.migrated()
+    migration.execute("ALTER TABLE portfoliocompanies ADD COLUMN country text DEFAULT 'DE'")
+    migration.migrated()
+    assert migration.execute("SELECT DISTINCT country FROM portfoliocompanies_stages") == [("DE",)]
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+        migration.execute("ALTER TABLE portfoliocompanies DROP COLUMN country")

@@ -1,0 +1,75 @@
+"""The migration file: what is wrong with it, where, and what was expected."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.migration.spec import load_spec
+
+STAGE: dict[str, Any] = {"column": "stage", "shape": "value"}
+TABLE: dict[str, Any] = {"table": "t", "key": "id", "columns": [STAGE]}
+COMMITTED = Path(__file__).parents[2] / "config" / "migration.json"
+
+
+def test_committed_file_is_good() -> None:
+    """config/migration.json names three tables and four columns."""
+    spec = load_spec(COMMITTED)
+    assert [(table.table, len(table.columns)) for table in spec.tables] == [
+        ("portfoliocompanies", 2),
+        ("fund_strategy_models", 1),
+        ("fund_baselines", 1),
+    ]
+    assert (spec.batch_rows, spec.target_batch_ms, spec.lag.max_bytes) == (5000, 500, 16 * 1024 * 1024)
+
+
+def test_everything_but_tables_has_a_default(tmp_path: Path) -> None:
+    """A file with tables alone is complete."""
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"tables": [TABLE]}))
+    spec = load_spec(path)
+    assert (spec.schema_, spec.batch_rows, spec.lock_timeout_ms) == ("public", 5000, 2000)
+
+
+WRONG: list[tuple[Any, str]] = [
+    ({}, "$.tables: missing, expected a value here"),
+    ({"tables": []}, "$.tables: got [], expected at least one"),
+    ({"tables": [{**TABLE, "keys": 1}]}, "$.tables[0].keys: unknown member, expected none of this name"),
+    ({"tables": [{"table": "t", "columns": [STAGE]}]}, "$.tables[0].key: missing, expected a value here"),
+    ({"tables": [{**TABLE, "columns": [{**STAGE, "shape": "list"}]}]}, "$.tables[0].columns[0].shape: got 'list', expected 'value', 'keys' or 'each'"),
+    ({"tables": [{**TABLE, "columns": [{"column": "c", "shape": "each"}]}]}, "expected a field with the shape each, and with no other"),
+    ({"tables": [{**TABLE, "columns": [{**STAGE, "weights": True}]}]}, "expected no weights but with the shape keys"),
+    ({"tables": [{**TABLE, "columns": [{**STAGE, "weight": "w"}]}]}, "expected no weight but with the shape each"),
+    ({"tables": [{**TABLE, "key": "a%s"}]}, "$.tables[0].key: got 'a%s', expected a name without %"),
+    ({"tables": [TABLE, TABLE]}, "expected 't' once, it stands twice"),
+    ({"tables": [{**TABLE, "columns": [STAGE, STAGE]}]}, "expected 'stage' once, it stands twice"),
+    ({"tables": [TABLE], "batchRows": "5"}, "$.batchRows: got '5', expected a valid integer"),
+    ({"tables": [TABLE], "batchRows": 0}, "$.batchRows: got 0, expected greater than or equal to 1"),
+    ({"tables": [TABLE], "lag": {"source": "guess"}}, "$.lag.source: got 'guess', expected 'pg_stat_replication'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_fault_has_place_and_cure(tmp_path: Path, document: Any, message: str) -> None:
+    """Each fault is a line with its JSON path, what was given and what was expected."""
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigurationError) as caught:
+        load_spec(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file, and one that is no JSON, are told in one line."""
+    with pytest.raises(ConfigurationError, match="no such file; name another with --spec"):
+        load_spec(tmp_path / "none.json")
+    path = tmp_path / "spec.json"
+    path.write_text("{")
+    with pytest.raises(ConfigurationError, match="is no JSON that can be read"):
+        load_spec(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_spec(path)

@@ -1,0 +1,101 @@
+"""Undo: every value to the letter, edited ones left alone, and nothing done twice."""
+
+from support.migration import Migration
+
+
+def test_second_undo_changes_nothing(migration: Migration) -> None:
+    """After undo, another one restores nothing and writes no row."""
+    migration.migrated()
+    assert migration.command("migrate", "undo").code == 0
+    versions = "SELECT id::text, xmin::text FROM portfoliocompanies ORDER BY 1"
+    before = migration.execute(versions)
+    made = migration.command("migrate", "undo")
+    assert made.code == 0
+    assert made.lines == [{"message": "undone: 0 values restored, 0 edited since and left alone"}]
+    assert migration.execute(versions) == before
+
+
+def test_edited_rows_are_left_alone_and_listed(migration: Migration) -> None:
+    """What an application edited or deleted since stays as it is, and is told; all else is restored."""
+    before = dict(migration.execute("SELECT id, stage FROM portfoliocompanies"))
+    migration.migrated()
+    edited, deleted = [
+        key for (key,) in migration.execute("SELECT key FROM stage_migration_undo_1 ORDER BY key LIMIT 2")
+    ]
+    migration.execute("UPDATE portfoliocompanies SET stage = 'series-c+' WHERE id = %s", [edited])
+    migration.execute("DELETE FROM portfoliocompanies WHERE id = %s", [deleted])
+    made = migration.command("migrate", "undo")
+    assert made.code == 0
+    assert f"key {edited}: was {before[edited]!r}, now 'series-c+'" in made.out
+    assert f"key {deleted}: was {before[deleted]!r}, its row is gone" in made.out
+    after = dict(migration.execute("SELECT id, stage FROM portfoliocompanies"))
+    del before[deleted]
+    assert after == {**before, edited: "series-c+"}
+
+
+def test_value_spelt_badly_again_goes_back_to_what_the_application_wrote(migration: Migration) -> None:
+    """A value that was edited and migrated a second time is restored to the edit, not to what was there before it."""
+    migration.migrated()
+    [(key,)] = migration.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1")
+    migration.execute("UPDATE portfoliocompanies SET stage = 'Series B' WHERE id = %s", [key])
+    migration.migrated()
+    assert migration.verify().code == 0
+    assert migration.command("migrate", "undo").code == 0
+    assert migration.execute("SELECT stage FROM portfoliocompanies WHERE id = %s", [key]) == [("Series B",)]
+
+
+def test_undo_goes_back_before_the_first_of_several_runs(migration: Migration) -> None:
+    """Runs under one vocabulary after another are undone together, to what stood there before all of them."""
+    before = migration.picture()
+    migration.migrated()
+    migration.vocabulary(canonical=["pre", "seed", "a", "b", "c", "c+"], aliases={
+        "pre-seed": "pre", "preseed": "pre", "series-a": "a", "series-b": "b", "series-c": "c", "series-c+": "c+"})  # fmt: skip
+    migration.migrated()
+    assert migration.execute("SELECT DISTINCT stage FROM portfoliocompanies WHERE stage LIKE 'series%'") == []
+    made = migration.verify("--json")
+    assert '"check": "undo rows",\n      "violations": 0' in made.out
+    assert migration.command("migrate", "undo").code == 0
+    assert migration.picture() == before
+
+
+def test_text_is_restored_to_the_letter(bare: Migration) -> None:
+    """Trailing zeros of weights, order of elements and odd spellings come back as they were."""
+    value = '[{"stage": " ＳＥＥＤ ", "weight": 0.50}, {"stage": "Series A", "weight": 0.500}]'
+    bare.execute("INSERT INTO fund_baselines VALUES ('k', 1, %s)", [value])
+    bare.execute("INSERT INTO portfoliocompanies VALUES (1, 1, 'n', E' \\tSeed\\n', NULL)")
+    before = bare.picture()
+    bare.migrated()
+    assert bare.execute("SELECT stage FROM portfoliocompanies") == [("seed",)]
+    assert bare.command("migrate", "undo").code == 0
+    assert bare.picture() == before
+
+
+def test_trigger_that_changes_what_is_restored_stops_undo(migration: Migration) -> None:
+    """When a trigger of the table makes something else of a restored value the batch rolls back and says so."""
+    migration.migrated()
+    after = migration.picture()
+    migration.execute("""
+        CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.stage := upper(NEW.stage); RETURN NEW; END';
+        CREATE TRIGGER shout BEFORE UPDATE ON portfoliocompanies FOR EACH ROW EXECUTE FUNCTION shout()""")
+    made = migration.command("migrate", "undo")
+    assert made.code == 1
+    assert "a trigger of the table may have changed it; the batch was rolled back" in made.err
+    assert migration.picture() == after
+
+
+def test_trigger_that_tests_for_the_migration_stays_out(migration: Migration) -> None:
+    """A trigger on updated_at that tests the setting fires for an application, and not for run and undo."""
+    migration.execute(
+        """
+        ALTER TABLE portfoliocompanies ADD COLUMN updated_at timestamptz;
+        CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.updated_at := now(); RETURN NEW; END';
+        CREATE TRIGGER touch BEFORE UPDATE ON portfoliocompanies FOR EACH ROW
+          WHEN (current_setting(''stage_gateway.migration'', true) IS DISTINCT FROM ''on'')
+          EXECUTE FUNCTION touch()""".replace("''", "'")
+    )
+    migration.migrated()
+    assert migration.command("migrate", "undo").code == 0
+    touched = "SELECT count(*) FROM portfoliocompanies WHERE updated_at IS NOT NULL"
+    assert migration.execute(touched) == [(0,)]
+    migration.execute("UPDATE portfoliocompanies SET name = 'x' WHERE id = 10000000003")
+    assert migration.execute(touched) == [(1,)]

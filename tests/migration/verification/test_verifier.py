@@ -1,0 +1,118 @@
+"""The verifier finds what is planted behind the migration's back, and keeps still about what is right."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.migration import Migration
+
+PLANTED = [
+    ("canonical", "UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = 10000000003"),
+    ("canonical", "UPDATE fund_baselines SET stage_distribution = '[{\"stage\": 7, \"weight\": 1}]' WHERE id LIKE '% 8 %'"),
+    ("canonical", "UPDATE fund_strategy_models SET stage_allocation = '\"seed\"' WHERE id = (SELECT key FROM stage_migration_undo_3 LIMIT 1)"),
+    ("rows", "SET session_replication_role = replica; DELETE FROM tags WHERE id = 3"),
+    ("rows", "SET session_replication_role = replica; INSERT INTO tags VALUES (77777, '{}')"),
+    ("nulls", "UPDATE portfoliocompanies SET stage = NULL WHERE id = (SELECT key FROM stage_migration_undo_1 LIMIT 1)"),
+    ("nulls", "SET session_replication_role = replica; UPDATE portfoliocompanies SET stage = NULL WHERE id IN "
+        "(SELECT id FROM portfoliocompanies WHERE stage IS NOT NULL EXCEPT SELECT key FROM stage_migration_undo_1 LIMIT 1)"),
+    ("weights", "UPDATE fund_strategy_models SET stage_allocation = '{\"seed\": 0.9}' WHERE id = (SELECT key FROM stage_migration_undo_3 LIMIT 1)"),
+    ("weights", "INSERT INTO fund_baselines VALUES ('n', 1, '[{\"stage\": \"seed\", \"weight\": 0.9}]')"),
+    ("undo rows", "UPDATE stage_migration_undo_1 SET before = 'SEED' WHERE key = (SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1)"),
+    ("undo rows", "UPDATE stage_migration_undo_1 SET after_hash = after_hash + 1 WHERE key = (SELECT key FROM stage_migration_undo_1 LIMIT 1)"),
+    ("undo rows", "UPDATE stage_migration_undo_1 SET key = key + 1 WHERE key = (SELECT max(key) FROM stage_migration_undo_1)"),
+    ("undo rows", "DELETE FROM stage_migration_undo_4 WHERE key = (SELECT max(key) FROM stage_migration_undo_4)"),
+    ("batches", "UPDATE stage_migration_batches SET status = 'pending' WHERE batch_id = 3"),
+    ("batches", "UPDATE stage_migration_batches SET updated = NULL WHERE batch_id = 3"),
+    ("batches", "UPDATE stage_migration_runs SET status = 'running'"),
+    ("vocabulary", "UPDATE stage_migration_runs SET fingerprint = '0000000000000000'"),
+    ("foreign keys", "SET session_replication_role = replica; DELETE FROM portfoliocompanies WHERE id = 10000000003"),
+    ("sample", "UPDATE stage_migration_undo_1 SET before = 'Series B', seal = hashtextextended(key || ' Series B', after_hash) "
+        "WHERE key = (SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "plant"), PLANTED, ids=[f"{n} {check}" for n, (check, _) in enumerate(PLANTED)])
+def test_planted_fault_is_found(migration: Migration, check: str, plant: str) -> None:
+    """Each fault is found by the check that is there for it, listed, and is exit code 1."""
+    migration.migrated()
+    with migration.connect() as connection:
+        for statement in plant.split("; "):
+            assert connection.execute(statement).rowcount in {-1, 1} or "batches" in plant or "runs" in plant
+    made = migration.verify("--json", "--sample", "1000")
+    assert made.code == 1
+    document = json.loads(made.out)
+    assert not document["holds"]
+    assert check in {violation["check"] for violation in document["violations"]}
+
+
+def test_batch_called_done_that_was_not(migration: Migration) -> None:
+    """Batches that somebody marks done are found twice: by what they lack, and by the values they left."""
+    migration.specify(batchRows=5)
+    process = migration.start("migrate", "run", "--no-snapshot")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    process.communicate()
+    migration.execute("UPDATE stage_migration_batches SET status = 'done'")
+    migration.execute("UPDATE stage_migration_runs SET status = 'done'")
+    found = {violation["check"] for violation in json.loads(migration.verify("--json").out)["violations"]}
+    assert {"batches", "canonical"} <= found
+
+
+def test_what_an_application_may_do_is_no_violation(migration: Migration) -> None:
+    """Rows that come and go, canonical edits and NULLs that come in are information at most."""
+    migration.migrated()
+    migration.execute("INSERT INTO portfoliocompanies VALUES (1, 1, 'x', NULL, 'seed'), (2, 1, 'y', 'seed', NULL)")
+    migration.execute("DELETE FROM portfoliocompanies WHERE id IN (2, 10000000009)")
+    [(key,)] = migration.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1")
+    migration.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = %s", [key])
+    made = migration.verify()
+    assert made.code == 0, made.out
+    assert "public.portfoliocompanies.stage: 1 values edited since the migration wrote them" in made.out
+
+
+def test_report_holds_versions_counts_and_checks(migration: Migration) -> None:
+    """--output writes everything as JSON, and the lines for a CHANGELOG are printed."""
+    migration.migrated()
+    report = migration.folder / "report.json"
+    made = migration.verify("--output", report, "--seed", "7", "--sample", "5")
+    assert made.code == 0
+    assert "- `stage-gateway verify` passed on " in made.out
+    document = json.loads(report.read_text())
+    assert document["holds"] is True
+    assert document["sample"] == {"size": 5, "seed": 7, "diffs": []}
+    assert set(document["versions"]) == {"gateway", "postgresql"}
+    assert {check["check"] for check in document["checks"]} == {
+        "batches", "vocabulary", "canonical", "rows", "nulls", "weights", "undo rows", "sample", "foreign keys",
+    }  # fmt: skip
+    stage = next(count for count in document["counts"] if count["column"] == "public.portfoliocompanies.stage")
+    assert (stage["rows"], stage["rowsAtStart"]) == (160, 160)
+    assert stage["undoRows"] == migration.execute("SELECT count(*) FROM stage_migration_undo_1")[0][0]
+    unwritable = migration.verify("--output", Path("/nowhere/report.json"))
+    assert (unwritable.code, unwritable.err.count("\n")) == (2, 1)
+
+
+def test_nothing_to_verify_is_a_no(bare: Migration) -> None:
+    """Without a migration the answer is no, and says what to do."""
+    made = bare.verify()
+    assert made.code == 1
+    assert made.err == "no migration has been started in this database; start one with: stage-gateway migrate run\n"
+
+
+def test_undone_migration_does_not_verify(migration: Migration) -> None:
+    """After undo the values are what they were, and verify says so."""
+    migration.migrated()
+    migration.command("migrate", "undo")
+    made = migration.verify()
+    assert made.code == 1
+    assert "is undone, not done" in made.out
+
+
+def test_invisible_rows_are_an_error(migration: Migration) -> None:
+    """A role from which row-level security hides rows is told, instead of verifying less."""
+    migration.migrated()
+    migration.execute("ALTER TABLE tags ENABLE ROW LEVEL SECURITY")
+    with migration.role("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}") as name:
+        made = migration.command("verify", url=migration.as_role(name))
+    assert made.code == 2
+    assert "row-level security" in made.err
