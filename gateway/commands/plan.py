@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.migration.mapping import spellings
 from gateway.migration.planning import ColumnPlan, Remediation, faults_of, plan_column
 
 MOST_LINES = 50  # of a table for people; machines get all
@@ -38,7 +39,8 @@ def plan(
         for target in session.targets(connection):
             column = plan_column(connection, target, session.vocabulary, session.spec)
             before = file.count
-            for fault in faults_of(connection, target, session.vocabulary):
+            names = spellings(connection, target, session.vocabulary)
+            for fault in faults_of(connection, target, session.vocabulary, names):
                 file.add(fault)
             plans.append(dataclasses.replace(column, faults=file.count - before))
     if as_json:

@@ -1,6 +1,7 @@
 """From the distinct names in the database to the exact map that SQL joins."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
@@ -15,18 +16,28 @@ from gateway.stages.vocabulary import Vocabulary
 _FETCHED_AT_ONCE = 1000
 
 
-def spellings(connection: Connection, target: Target, vocabulary: Vocabulary) -> dict[str, str]:
-    """Return raw name → canonical name for every name in the column that the vocabulary knows.
+@dataclass(frozen=True, slots=True)
+class Spellings:
+    """The names in a column that the vocabulary knows, raw → canonical, and whether there are others.
 
     Unknown names are dropped as they come, so that a column full of them costs no memory.
     """
+
+    known: Mapping[str, str]
+    complete: bool
+
+
+def spellings(connection: Connection, target: Target, vocabulary: Vocabulary) -> Spellings:
+    """Ask the vocabulary about every name in rows that are not canonical."""
     query = statement("spellings", **fragments(target))
-    found = {}
+    known, complete = {}, True
     for row in streamed(connection, query, parameters(target, vocabulary, {})):
         canonical = vocabulary.resolve(row["name"])
-        if canonical is not None:
-            found[row["name"]] = canonical
-    return found
+        if canonical is None:
+            complete = False
+        else:
+            known[row["name"]] = canonical
+    return Spellings(known, complete)
 
 
 def streamed(connection: Connection, query: sql.Composed, values: Mapping[str, Any]) -> Iterator[DictRow]:

@@ -12,7 +12,7 @@ from psycopg import sql
 from gateway.errors import GatewayError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
-from gateway.migration.mapping import spellings, streamed
+from gateway.migration.mapping import Spellings, streamed
 from gateway.migration.shapes import fragments, parameters
 from gateway.migration.spec import Shape, Spec
 from gateway.migration.statements import statement
@@ -70,13 +70,12 @@ def plan_column(connection: Connection, target: Target, vocabulary: Vocabulary, 
     return ColumnPlan(target, changes, rows, batches, rows / TYPICAL_PACE[target.shape], 0)
 
 
-def faults_of(
-    connection: Connection, target: Target, vocabulary: Vocabulary, mapping: Mapping[str, str] | None = None
-) -> Iterator[Fault]:
+def faults_of(connection: Connection, target: Target, vocabulary: Vocabulary, names: Spellings) -> Iterator[Fault]:
     """Yield every value of a column that cannot be made canonical, a few rows in memory at a time."""
-    known = spellings(connection, target, vocabulary) if mapping is None else mapping
+    if target.shape == "value" and names.complete:
+        return  # nothing but a name can be wrong
     query = statement("faults", **fragments(target), where=sql.SQL("true"))
-    for row in streamed(connection, query, parameters(target, vocabulary, known)):
+    for row in streamed(connection, query, parameters(target, vocabulary, names.known)):
         yield as_fault(target, vocabulary, row)
 
 

@@ -19,7 +19,7 @@ from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
 from gateway.migration.index import Index
 from gateway.migration.lag import Reading, must_wait, read_lag
-from gateway.migration.mapping import spellings
+from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
 from gateway.migration.progress import Reporter
 from gateway.migration.shapes import fragments, parameters
@@ -48,6 +48,7 @@ class Runner:
     on_invalid: OnInvalid
     reporter: Reporter
     metrics: MigrationMetrics
+    maps: dict[int, Spellings]  # by column; each serves one pass, later ones ask anew
     _writers: dict[int, Writer] = field(default_factory=dict, init=False)
     _pace: dict[int, float] = field(default_factory=dict, init=False)  # by column, rows a millisecond, of late
 
@@ -84,7 +85,7 @@ class Runner:
         with self.connection.transaction():
             self.connection.execute(statement("forget_invalid"), {"run": self.run_id})
         for target in self.targets:
-            if not self._extent(target):
+            if not self._bad_rows(target):
                 continue
             values = parameters(target, self.vocabulary, {})
             values |= {"run": self.run_id, "target": target.target_id, "round": number, "rows": self.spec.batch_rows}
@@ -93,13 +94,13 @@ class Runner:
                 batches += self.connection.execute(statement("slices", **fragments(target)), values).rowcount
         return batches
 
-    def _extent(self, target: Target) -> int:
+    def _bad_rows(self, target: Target) -> int:
         """Return how many rows are not canonical; a slow look at many of them gets an index."""
         started = time.monotonic()
         with self.connection.transaction():
             self.connection.execute("SET LOCAL statement_timeout = 0")
             values = parameters(target, self.vocabulary, {})
-            rows = int(one(self.connection, statement("extent", **fragments(target)), values)["rows"])
+            rows = int(one(self.connection, statement("bad_rows", **fragments(target)), values)["rows"])
         if rows and (time.monotonic() - started) * 1000 > self.spec.index_after_ms:
             Index(target).build(self.connection, self.vocabulary, self.reporter)
         return rows
@@ -178,8 +179,8 @@ class Runner:
     def _writer(self, batch: Batch) -> Writer:
         if batch.target_id not in self._writers:
             target = self._target(batch)
-            mapping = spellings(self.connection, target, self.vocabulary)
-            self._writers[batch.target_id] = Writer(self.connection, target, self.vocabulary, mapping)
+            names = self.maps.pop(batch.target_id, None) or spellings(self.connection, target, self.vocabulary)
+            self._writers[batch.target_id] = Writer(self.connection, target, self.vocabulary, names.known)
         return self._writers[batch.target_id]
 
     def _target(self, batch: Batch) -> Target:

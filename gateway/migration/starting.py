@@ -13,6 +13,7 @@ from gateway.migration.catalog import Target, find_targets
 from gateway.migration.database import Connection, one
 from gateway.migration.guard import install_guard
 from gateway.migration.lock import take_lock
+from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
 from gateway.migration.planning import Remediation, faults_of
 from gateway.migration.progress import Reporter
@@ -50,7 +51,7 @@ def start(
         raise RefusedError(
             "a run wants a snapshot first: --snapshot DIR, --snapshot-ref TEXT, or, said aloud, --no-snapshot"
         )
-    _look_for_faults(connection, targets, vocabulary, on_invalid, remediation)
+    maps = _maps_without_faults(connection, targets, vocabulary, on_invalid, remediation)
     made = snapshot(targets) if before is None and snapshot is not None else ""
     numbered = ledger.install(connection, targets, vocabulary)
     install_guard(connection, numbered)
@@ -62,7 +63,8 @@ def start(
         run_id = before.run_id
         connection.execute(statement("resume_run"), {"run": run_id, "on_invalid": on_invalid})
         reporter.note(f"going on with run {run_id}: {before.open_batches} batches were left")
-    return Runner(connection, spec, vocabulary, numbered, run_id, on_invalid, reporter, metrics)
+    known = {target.target_id: maps[target.name] for target in numbered if target.name in maps}
+    return Runner(connection, spec, vocabulary, numbered, run_id, on_invalid, reporter, metrics, known)
 
 
 def _to_go_on_with(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> ledger.Run | None:
@@ -82,19 +84,23 @@ def _to_go_on_with(connection: Connection, targets: Sequence[Target], vocabulary
     return run
 
 
-def _look_for_faults(
+def _maps_without_faults(
     connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary, on_invalid: OnInvalid, path: Path
-) -> None:
+) -> dict[str, Spellings]:
+    """Return the map of every column that has work, by the column's name, after listing what cannot be mapped."""
+    maps: dict[str, Spellings] = {}
     with Remediation(path) as file:
         for target in targets:
             if has_work(connection, target, vocabulary):
-                for fault in faults_of(connection, target, vocabulary):
+                maps[target.name] = spellings(connection, target, vocabulary)
+                for fault in faults_of(connection, target, vocabulary, maps[target.name]):
                     file.add(fault)
     if file.count and on_invalid == "refuse":
         raise RefusedError(
             f"{file.count:,} values cannot be mapped, listed in {path}; nothing was written; correct them, or run with "
             "--on-invalid record"
         )
+    return maps
 
 
 def has_work(connection: Connection, target: Target, vocabulary: Vocabulary) -> bool:

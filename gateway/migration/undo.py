@@ -97,7 +97,7 @@ class Undo:
         started = time.monotonic()
         values = {"run": run, "target": target.target_id, "start": found["range_start"], "end": found["range_end"]}
         with self.connection.transaction():
-            self.connection.execute("SET LOCAL enable_seqscan = off")
+            self.connection.execute(statement("by_key"))
             made = one(self.connection, statement("undo", **target.slots()), values)
             if made["broken"] or made["taken"] != made["restored"]:
                 raise InvariantError(

@@ -51,7 +51,11 @@ class Writer:
         self._target = target
         self._vocabulary = vocabulary
         slots = fragments(target)
-        self._write = statement("write", **slots, broken=broken(target))
+        self._kept_before = statement("kept_before", **target.slots())
+        self._write = {
+            again: statement("write", **slots, broken=broken(target), keep=statement(file, **target.slots()))
+            for again, file in ((False, "keep_first"), (True, "keep_again"))
+        }
         self._faults = statement(
             "faults", **slots, where=statement("among_keys", key=slots["key"], key_type=slots["key_type"])
         )
@@ -65,10 +69,11 @@ class Writer:
         """
         started = time.monotonic()
         values = {**self._values, "keys": batch.keys, "batch": batch.batch_id, "run": run, "target": batch.target_id}
+        values |= {"start": batch.range_start, "end": batch.range_end}
         with self._connection.transaction():
-            # A batch looks rows up by their keys; a scan of the whole table is never the better plan.
-            self._connection.execute("SET LOCAL enable_seqscan = off")
-            made = one(self._connection, self._write, values)
+            self._connection.execute(statement("by_key"))
+            again = one(self._connection, self._kept_before, values)["there"]
+            made = one(self._connection, self._write[again], values)
             self._check(batch, made)
             faults = self._left_over(values) if made["updated"] < batch.row_count else []
             if faults and not record_invalid:

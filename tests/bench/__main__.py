@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import large, peers
+from bench import large, migration, peers
 from bench.bodies import BODIES, simulate_body
 
 _DONE = re.compile(r"(\d+) requests in")
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
-    parser.add_argument("--only", choices=["throughput", "latency", "memory", "stretches", "flatness"])
+    parser.add_argument("--only", choices=["throughput", "latency", "memory", "stretches", "flatness", "migration"])
     given = parser.parse_args()
     kept: dict[str, Any] = {}
     if given.only in {None, "throughput"}:
@@ -109,6 +109,7 @@ def main() -> None:
         ("memory", large.memory),
         ("stretches", large.stretches),
         ("flatness", large.flatness),
+        ("migration", migration.migration),
     ):
         if given.only in {None, name}:
             print(f"\n{name}: {(work.__doc__ or '').splitlines()[0]}", flush=True)

@@ -28,6 +28,7 @@ class Application:
         self.deleted: set[int] = set()
         self.refused = 0
         self.failures: list[BaseException] = []
+        self._keys = [key for (key,) in migration.execute("SELECT id FROM portfoliocompanies ORDER BY id")]
         self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(WRITERS)]
 
     def __enter__(self) -> "Application":
@@ -42,9 +43,7 @@ class Application:
 
     def _work(self, number: int) -> None:
         random_ = random.Random(number)
-        own = [key for (key,) in self._migration.execute("SELECT id FROM portfoliocompanies ORDER BY id")][
-            number::WRITERS
-        ]
+        own = self._keys[number::WRITERS]
         fresh = iter(range(1 + number, 10**9, WRITERS))
         steps: list[Callable[[Any, random.Random, list[int], Any], None]] = [
             self._edit,

@@ -1,7 +1,6 @@
 -- What holds for every statement of a connection of ours.
 -- search_path: only the schema of the migration, so that nobody's table of the same name is met; pg_temp last.
 -- row_security off: a policy that would hide rows from this role is an error, not a smaller migration.
--- enable_seqscan stays on here; the batches turn it off for themselves.
 -- stage_gateway.migration: triggers may test it to know the migration's own writes.
 SELECT
   set_config('search_path', quote_ident({schema}) || ', pg_temp', false),

@@ -3,14 +3,11 @@
 -- application changed in between is left for the next round. No row is locked before it is written, so a batch holds
 -- row locks for the time of one statement and no longer. The join by xmin is not one by ctid, since a recheck after
 -- waiting for another transaction does not always test ctid.
--- An undo row that is there already, of a value that was edited and spelt badly again, takes the new text; when the
--- migration itself wrote what stands there (under another vocabulary), it keeps the older one.
 WITH candidate AS (
   SELECT t.{key} AS key, t.xmin AS version, t.{column} AS before, derived.after
-  FROM unnest(%(keys)s::text[]::{key_type}[]) AS wanted (key)
-  JOIN {table} AS t ON t.{key} = wanted.key
+  FROM {table} AS t
   CROSS JOIN LATERAL ({derive}) AS derived
-  WHERE {suspect}
+  WHERE t.{key} = ANY (%(keys)s::text[]::{key_type}[]) AND {suspect}
 ),
 written AS (
   UPDATE {table} AS t
@@ -24,21 +21,7 @@ hashed AS (
   SELECT key, before, coalesce(hashtextextended(after::text COLLATE "C", 0), 0) AS after_hash FROM written
 ),
 kept AS (
-  INSERT INTO {undo} AS u (key, before, after_hash, seal, batch_id)
-  SELECT
-    key, before, after_hash, hashtextextended((key::text || ' ' || before) COLLATE "C", after_hash), %(batch)s
-  FROM hashed
-  ON CONFLICT (key) DO UPDATE SET
-    before = CASE
-      WHEN u.after_hash = hashtextextended(excluded.before COLLATE "C", 0) THEN u.before ELSE excluded.before
-    END,
-    after_hash = excluded.after_hash,
-    seal = CASE
-      WHEN u.after_hash = hashtextextended(excluded.before COLLATE "C", 0)
-      THEN hashtextextended((u.key::text || ' ' || u.before) COLLATE "C", excluded.after_hash) ELSE excluded.seal
-    END,
-    batch_id = excluded.batch_id
-  RETURNING xmax = 0 AS added
+  {keep}
 )
 SELECT
   (SELECT count(*) FROM written) AS updated,
