@@ -8,10 +8,9 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -21,14 +20,16 @@ from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.migration import migrate
 from gateway.commands.reads import reads
 from gateway.commands.verify import verify_database
-from gateway.demo.run import run_demo
 from gateway.errors import GatewayError
-from gateway.proxy.explain import Explanation, explain
 from gateway.rules.load import load, warnings
 from gateway.rules.model import schema
-from gateway.server.app import App
 from gateway.settings import Settings, read_settings
 from gateway.telemetry.logs import set_up
+
+if TYPE_CHECKING:
+    from gateway.proxy.explain import Explanation
+
+# Commands that carry HTTP import it when they run: it takes longer than all the rest of a short command.
 
 FAULT_OF_OURS = 70
 INTERRUPTED = 130
@@ -80,6 +81,8 @@ def _settings(config: Path | None, **given: Any) -> Settings:
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 
@@ -113,6 +116,8 @@ def serve(config: ConfigOption = None) -> None:
 
     Example: stage-gateway serve --config config/gateway.json
     """
+    from gateway.server.app import App
+
     settings = _settings(config)
     set_up(settings.log_level)
 
@@ -132,6 +137,8 @@ def demo(
 
     Example: stage-gateway demo --once --port 0 --admin-port 0
     """
+    from gateway.demo.run import run_demo
+
     settings = _settings(None, port=port, admin_port=admin_port)
     set_up("warning" if settings.log_level.lower() == "info" else settings.log_level)
     return 0 if _run(run_demo(settings, typer.echo, once=once)) else 1
@@ -187,6 +194,8 @@ def explain_request(
     \b
     Example: stage-gateway explain --method GET --path "/api/funds/7/companies?stage=Series%20A"
     """  # noqa: D301 - the mark for a line that is not to be wrapped
+    from gateway.proxy.explain import explain
+
     settings = _settings(config)
     rules = load(settings.config, dry_run=settings.dry_run)
     told = explain(rules, method, path, _fields(header or []), _body(body))
@@ -221,7 +230,7 @@ def _body(path: Path | None) -> bytes:
         raise typer.BadParameter(f"{path}: {error.strerror}", param_hint="--body") from error
 
 
-def _as_document(told: Explanation) -> dict[str, Any]:
+def _as_document(told: "Explanation") -> dict[str, Any]:
     document: dict[str, Any] = {
         "outcome": told.outcome,
         "status": told.status,

@@ -14,8 +14,6 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.errors import GatewayError
-from gateway.server.client import fetch_status, send_mode
-from gateway.server.token import read_token
 from gateway.settings import read_settings
 
 AdminOption = Annotated[
@@ -30,6 +28,8 @@ def status(admin: AdminOption = None, as_json: JsonOption = False) -> int:
 
     Example: stage-gateway status --admin http://127.0.0.1:8081
     """
+    from gateway.server.client import fetch_status  # what speaks HTTP takes long to import
+
     documents, code = _asked(admin, fetch_status)
     if as_json:
         print_json(documents)
@@ -59,6 +59,8 @@ def mode(
       stage-gateway mode /api/portfolio/strategies warn --reason "partner sends old names" --for 4h
       stage-gateway mode --clear /api/portfolio/strategies
     """  # noqa: D301 - the mark for lines that are not to be wrapped
+    from gateway.server.client import fetch_status, send_mode
+
     if endpoint is None and clear is None:
         documents, code = _asked(admin, fetch_status)
         held = {address: _held(document) for address, document in documents.items()}
@@ -116,6 +118,8 @@ def _asked(
     admin: list[str] | None, ask: Callable[[str, str | None], Coroutine[Any, Any, dict[str, Any]]]
 ) -> tuple[dict[str, dict[str, Any]], int]:
     """Ask every gateway at the same time; returns the answers, and the exit code for those that gave none."""
+    from gateway.server.token import read_token
+
     settings = read_settings()
     token = read_token(settings)
     addresses = list(dict.fromkeys(admin or [f"http://{settings.admin_host}:{settings.admin_port}"]))
