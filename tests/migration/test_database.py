@@ -1,7 +1,23 @@
 """The connection: what is said when there is none, or not one to work with."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from support.databases import clone
 from support.migration import Migration
+from support.postgres import Server
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Migration:
+    return Migration("", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def untouched(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Migration]:
+    yield from clone(server, tmp_path_factory.mktemp("untouched"), "bare")
+
 
 COMMANDS = [
     ["migrate", "plan"],
@@ -20,20 +36,20 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_unreachable_database_is_3(migration: Migration, command: list[str]) -> None:
+def test_unreachable_database_is_3(nowhere: Migration, command: list[str]) -> None:
     """Every command says in one line where nobody answered, without the password, and ends with 3."""
-    made = migration.command(*command, url="postgresql://me:secret@127.0.0.1:1/app")
+    made = nowhere.command(*command, url="postgresql://me:secret@127.0.0.1:1/app")
     assert (made.code, made.out, made.err.count("\n")) == (3, "", 1)
     assert made.err.startswith("database app at 127.0.0.1: cannot be reached (STAGE_GATEWAY_DATABASE_URL): ")
     assert "secret" not in made.err
 
 
-def test_address_that_is_missing_or_none_is_2(migration: Migration) -> None:
+def test_address_that_is_missing_or_none_is_2(nowhere: Migration) -> None:
     """Without an address, or with something else, the variable is named."""
-    missing = migration.command("verify", url="")
+    missing = nowhere.command("verify", url="")
     assert missing.code == 2
     assert missing.err == ("environment: STAGE_GATEWAY_DATABASE_URL: missing, expected the address of the database\n")
-    wrong = migration.command("verify", url="http://x:secret@y/z")
+    wrong = nowhere.command("verify", url="http://x:secret@y/z")
     assert wrong.code == 2
     assert wrong.err.startswith("environment: STAGE_GATEWAY_DATABASE_URL: is no address of a database: ")
 
@@ -53,8 +69,8 @@ def test_read_only_server_is_told(migration: Migration) -> None:
     [c for c in COMMANDS if c[:2] not in (["migrate", "plan"], ["migrate", "run"], ["migrate", "status"])],
     ids=" ".join,
 )
-def test_no_migration_is_a_no(bare: Migration, command: list[str]) -> None:
+def test_no_migration_is_a_no(untouched: Migration, command: list[str]) -> None:
     """What is about a migration ends with 1 where none was begun."""
-    made = bare.command(*command)
+    made = untouched.command(*command)
     assert (made.code, made.err.count("\n")) == (1, 1)
     assert made.err.startswith("no migration has been started in this database")

@@ -11,7 +11,7 @@ COMPANY = 10000000003
 
 
 def test_recording_guard_notes_and_lets_in(migration: Migration) -> None:
-    """By default new names are written down with key and operation, nothing is refused, and the next run sweeps them."""
+    """By default new names are written down with key and operation, none is refused, and the next run sweeps them."""
     migration.migrated()
     migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [COMPANY])
     migration.execute("UPDATE portfoliocompanies SET name = 'x' WHERE id = %s", [COMPANY])

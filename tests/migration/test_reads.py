@@ -30,7 +30,7 @@ TABLES = ["portfoliocompanies", "fund_strategy_models", "fund_baselines", "tags"
 
 
 def test_views_show_the_values_before_or_the_tables_as_they_are(migration: Migration) -> None:
-    """In legacy mode each view is the table before the migration, but for rows edited since; canonical shows the table."""
+    """In legacy mode views are the tables before the migration, but for rows edited since; else they are the tables."""
     before = migration.picture()
     migration.migrated()
     canonical = migration.picture()
@@ -52,7 +52,10 @@ def test_views_show_the_values_before_or_the_tables_as_they_are(migration: Migra
 def test_types_of_a_view_are_those_of_its_table(migration: Migration) -> None:
     """A reader finds the same columns with the same types in the view."""
     migration.migrated()
-    query = "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
+    query = (
+        "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+        "ORDER BY attnum"
+    )
     for table in TABLES:
         assert migration.execute(query, [f"{table}_stages"]) == migration.execute(query, [table])
 

@@ -48,8 +48,8 @@ def test_undo_goes_back_before_the_first_of_several_runs(migration: Migration) -
     """Runs under one vocabulary after another are undone together, to what stood there before all of them."""
     before = migration.picture()
     migration.migrated()
-    migration.vocabulary(canonical=["pre", "seed", "a", "b", "c", "c+"], aliases={
-        "pre-seed": "pre", "preseed": "pre", "series-a": "a", "series-b": "b", "series-c": "c", "series-c+": "c+"})  # fmt: skip
+    aliases = {"pre-seed": "pre", "series-a": "a", "series-b": "b", "series-c": "c", "series-c+": "c+"}
+    migration.vocabulary(canonical=["pre", "seed", "a", "b", "c", "c+"], aliases=aliases)
     migration.migrated()
     assert migration.execute("SELECT DISTINCT stage FROM portfoliocompanies WHERE stage LIKE 'series%'") == []
     made = migration.verify("--json")
@@ -75,7 +75,8 @@ def test_trigger_that_changes_what_is_restored_stops_undo(migration: Migration) 
     migration.migrated()
     after = migration.picture()
     migration.execute("""
-        CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.stage := upper(NEW.stage); RETURN NEW; END';
+        CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql
+          AS 'BEGIN NEW.stage := upper(NEW.stage); RETURN NEW; END';
         CREATE TRIGGER shout BEFORE UPDATE ON portfoliocompanies FOR EACH ROW EXECUTE FUNCTION shout()""")
     made = migration.command("migrate", "undo")
     assert made.code == 1

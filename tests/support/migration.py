@@ -104,7 +104,7 @@ class Migration:
 
     @contextmanager
     def role(self, rights: str) -> Iterator[str]:
-        """Yield a role that may log in and has these rights (`… TO {role}`); it goes, with all it has, with the context."""
+        """Yield a role that may log in and has these rights (`… TO {role}`); it goes with the context."""
         name = f"role_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE ROLE {name} LOGIN; " + rights.format(role=name))
         try:

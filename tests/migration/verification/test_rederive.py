@@ -24,8 +24,8 @@ CASES: list[tuple[dict[str, Any], str, Any]] = [
     (TAGS, '{"Seed": {"a": [1]}}', {"seed": {"a": [1]}}),
     (
         EACH,
-        '[{"stage": "Seed", "weight": 0.1}, {"stage": "seed", "weight": 0.2}, {"stage": "seed", "weight": 0.7, "x": 1}]',
-        [{"stage": "seed", "weight": Decimal("0.3")}, {"stage": "seed", "weight": Decimal("0.7"), "x": 1}],
+        '[{"stage": "Seed", "weight": 0.1}, {"stage": "seed", "weight": 0.2}, {"stage": "SEED", "weight": 1, "x": 1}]',
+        [{"stage": "seed", "weight": Decimal("0.3")}, {"stage": "seed", "weight": Decimal(1), "x": 1}],
     ),
     (
         EACH,

@@ -6,29 +6,35 @@ from pathlib import Path
 import pytest
 from support.migration import Migration
 
+AS_REPLICA = "SET session_replication_role = replica; "  # so that no trigger sees it
+A_COMPANY = "(SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1)"
+A_MODEL = "(SELECT key FROM stage_migration_undo_3 LIMIT 1)"
+NEVER_WRITTEN = (
+    "(SELECT id FROM portfoliocompanies WHERE stage IS NOT NULL EXCEPT SELECT key FROM stage_migration_undo_1 LIMIT 1)"
+)
+RESEALED = "before = 'Series B', seal = hashtextextended(key || ' Series B', after_hash)"
+
 PLANTED = [
     ("canonical", "UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = 10000000003"),
-    ("canonical", "UPDATE fund_baselines SET stage_distribution = '[{\"stage\": 7, \"weight\": 1}]' WHERE id LIKE '% 8 %'"),
-    ("canonical", "UPDATE fund_strategy_models SET stage_allocation = '\"seed\"' WHERE id = (SELECT key FROM stage_migration_undo_3 LIMIT 1)"),
-    ("rows", "SET session_replication_role = replica; DELETE FROM tags WHERE id = 3"),
-    ("rows", "SET session_replication_role = replica; INSERT INTO tags VALUES (77777, '{}')"),
-    ("nulls", "UPDATE portfoliocompanies SET stage = NULL WHERE id = (SELECT key FROM stage_migration_undo_1 LIMIT 1)"),
-    ("nulls", "SET session_replication_role = replica; UPDATE portfoliocompanies SET stage = NULL WHERE id IN "
-        "(SELECT id FROM portfoliocompanies WHERE stage IS NOT NULL EXCEPT SELECT key FROM stage_migration_undo_1 LIMIT 1)"),
-    ("weights", "UPDATE fund_strategy_models SET stage_allocation = '{\"seed\": 0.9}' WHERE id = (SELECT key FROM stage_migration_undo_3 LIMIT 1)"),
-    ("weights", "INSERT INTO fund_baselines VALUES ('n', 1, '[{\"stage\": \"seed\", \"weight\": 0.9}]')"),
-    ("undo rows", "UPDATE stage_migration_undo_1 SET before = 'SEED' WHERE key = (SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1)"),
-    ("undo rows", "UPDATE stage_migration_undo_1 SET after_hash = after_hash + 1 WHERE key = (SELECT key FROM stage_migration_undo_1 LIMIT 1)"),
-    ("undo rows", "UPDATE stage_migration_undo_1 SET key = key + 1 WHERE key = (SELECT max(key) FROM stage_migration_undo_1)"),
-    ("undo rows", "DELETE FROM stage_migration_undo_4 WHERE key = (SELECT max(key) FROM stage_migration_undo_4)"),
+    ("canonical", "INSERT INTO fund_baselines VALUES ('n', 1, '[{\"stage\": 7, \"weight\": 1}]')"),
+    ("canonical", f"UPDATE fund_strategy_models SET stage_allocation = '\"seed\"' WHERE id = {A_MODEL}"),
+    ("rows", f"{AS_REPLICA}DELETE FROM tags WHERE id = 3"),
+    ("rows", f"{AS_REPLICA}INSERT INTO tags VALUES (77777, '{{}}')"),
+    ("nulls", f"UPDATE portfoliocompanies SET stage = NULL WHERE id = {A_COMPANY}"),
+    ("nulls", f"{AS_REPLICA}UPDATE portfoliocompanies SET stage = NULL WHERE id = {NEVER_WRITTEN}"),
+    ("weights", f"UPDATE fund_strategy_models SET stage_allocation = '{{\"seed\": 0.9}}' WHERE id = {A_MODEL}"),
+    ("weights", 'INSERT INTO fund_baselines VALUES (\'n\', 1, \'[{"stage": "seed", "weight": 0.9}]\')'),
+    ("undo rows", f"UPDATE stage_migration_undo_1 SET before = 'SEED' WHERE key = {A_COMPANY}"),
+    ("undo rows", f"UPDATE stage_migration_undo_1 SET after_hash = after_hash + 1 WHERE key = {A_COMPANY}"),
+    ("undo rows", f"UPDATE stage_migration_undo_1 SET key = key + 1 WHERE key = {A_COMPANY}"),
+    ("undo rows", f"DELETE FROM stage_migration_undo_1 WHERE key = {A_COMPANY}"),
     ("batches", "UPDATE stage_migration_batches SET status = 'pending' WHERE batch_id = 3"),
     ("batches", "UPDATE stage_migration_batches SET updated = NULL WHERE batch_id = 3"),
     ("batches", "UPDATE stage_migration_runs SET status = 'running'"),
     ("vocabulary", "UPDATE stage_migration_runs SET fingerprint = '0000000000000000'"),
-    ("foreign keys", "SET session_replication_role = replica; DELETE FROM portfoliocompanies WHERE id = 10000000003"),
-    ("sample", "UPDATE stage_migration_undo_1 SET before = 'Series B', seal = hashtextextended(key || ' Series B', after_hash) "
-        "WHERE key = (SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1)"),
-]  # fmt: skip
+    ("foreign keys", f"{AS_REPLICA}DELETE FROM portfoliocompanies WHERE id = 10000000003"),
+    ("sample", f"UPDATE stage_migration_undo_1 SET {RESEALED} WHERE key = {A_COMPANY}"),
+]
 
 
 @pytest.mark.parametrize(("check", "plant"), PLANTED, ids=[f"{n} {check}" for n, (check, _) in enumerate(PLANTED)])
@@ -37,7 +43,7 @@ def test_planted_fault_is_found(migration: Migration, check: str, plant: str) ->
     migration.migrated()
     with migration.connect() as connection:
         for statement in plant.split("; "):
-            assert connection.execute(statement).rowcount in {-1, 1} or "batches" in plant or "runs" in plant
+            assert connection.execute(statement).rowcount in {-1, 1}
     made = migration.verify("--json", "--sample", "1000")
     assert made.code == 1
     document = json.loads(made.out)
