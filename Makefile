@@ -1,6 +1,7 @@
 # make demo    set up everything and run the gateway before two sample APIs
 # make test    set up everything and run lint, types, import contracts and tests
-# make bench   measure the gateway beside its peers (nginx, nginx with lua-cjson, aiohttp); needs two cores
+# make bench   measure the gateway beside its peers (nginx, nginx with lua-cjson, aiohttp), and the migration beside
+#              a bare UPDATE and a script row by row; needs two cores
 # make format  put the code into the house's form
 # make schema  write the configuration's JSON Schema again
 # make rules   write the alert rules again, from deploy/prometheus/numbers.toml
