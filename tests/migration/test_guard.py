@@ -111,6 +111,7 @@ def test_undo_sets_the_guard_to_record_first(migration: Migration) -> None:
     migration.command("migrate", "guard", "refuse")
     assert migration.command("migrate", "undo").code == 0
     assert migration.picture() == before
+    assert migration.execute(SEEN) == []  # what undo writes did not come in from outside
     assert '"mode": "record"' in migration.command("migrate", "guard", "--json").out
 
 

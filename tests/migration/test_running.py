@@ -234,6 +234,21 @@ def test_pause_and_resume_from_another_terminal(migration: Migration) -> None:
     assert (nobody.code, nobody.err.split(";")[0]) == (1, "no run is under way")
 
 
+def test_what_comes_in_while_it_runs_is_swept(migration: Migration) -> None:
+    """A value spelt badly in rows that are done already is made canonical by the last sweep of the same run."""
+    slowed(migration)
+    process = migration.start("migrate", "run", "--no-snapshot")
+    assert process.stdout is not None
+    done = json.loads(process.stdout.readline())
+    migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [done["startPk"]])
+    migration.execute("INSERT INTO tags VALUES (9999, '{\"PreSeed\": 1}')")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert migration.execute("SELECT stage FROM portfoliocompanies WHERE id = %s", [done["startPk"]]) == [("seed",)]
+    assert migration.execute("SELECT stages FROM tags WHERE id = 9999") == [({"pre-seed": 1},)]
+    assert migration.verify().code == 0
+
+
 def test_slow_batches_are_made_smaller(migration: Migration) -> None:
     """When a batch takes longer than is aimed at, those after it are cut."""
     migration.specify(batchRows=200, targetBatchMs=1)

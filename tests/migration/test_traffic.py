@@ -157,7 +157,8 @@ def test_row_changed_while_a_batch_waits_for_it_is_not_overwritten(migration: Mi
     migration.specify(lockTimeoutMs=20_000)
     migration.migrated()  # so that the batch is what waits, and not the making of triggers
     [(key,)] = migration.execute(
-        "SELECT id FROM portfoliocompanies WHERE stage IS NOT NULL EXCEPT SELECT key FROM stage_migration_undo_1 LIMIT 1"
+        "SELECT id FROM portfoliocompanies WHERE stage IS NOT NULL "
+        "EXCEPT SELECT key FROM stage_migration_undo_1 LIMIT 1"
     )
     migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [key])
     with migration.connect() as application:

@@ -20,7 +20,6 @@ from gateway.cli import main
 from support.tables import allocation, distribution, fill, picture, write_spec
 
 CONFIG = {"upstreams": {"portfolio": {"url": "http://127.0.0.1:3001"}}, "endpointMode": {}}
-_COMMANDS_WITH_SPEC = ("migrate", "verify", "reads")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,11 @@ class Migration:
         return {**inherited, "COLUMNS": "200", "STAGE_GATEWAY_DATABASE_URL": self.url if url is None else url}
 
     def command(self, *arguments: str | Path, url: str | None = None) -> Ended:
-        """Run a command in this process."""
+        """Run a command with the migration file and the gateway's, in this process."""
+        return self.plainly(*self.arguments(*arguments), url=url)
+
+    def plainly(self, *arguments: str, url: str | None = None) -> Ended:
+        """Run a command just as it is, in this process."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             environment = self.environment(url)
@@ -76,7 +79,7 @@ class Migration:
                 patch.delenv(name)
             for name, value in environment.items():
                 patch.setenv(name, value)
-            code = main(self.arguments(*arguments))
+            code = main(list(arguments))
         return Ended(code, out.getvalue(), err.getvalue())
 
     def run(self, *options: str) -> Ended:
