@@ -20,7 +20,7 @@ COLUMN_TYPES: Mapping[Shape, tuple[str, ...]] = {
     "each": ("jsonb",),
 }
 _IDENTITY = (
-    "schema", "table", "column", "column_type", "key", "key_type", "fund", "fund_is_number",
+    "schema", "table", "column", "column_type", "column_length", "key", "key_type", "fund", "fund_is_number",
     "shape", "field", "weight", "weighted", "view",
 )  # fmt: skip
 _WHOLE_NUMBERS = ("int2", "int4", "int8")
@@ -36,8 +36,9 @@ _KINDS = {
 class Target:
     """One column to migrate, as the database has it.
 
-    `key_type` is one of `KEY_TYPES`' values, `column_type` one of `COLUMN_TYPES`'; `weighted` says that weights must
-    sum to 1; `target_id` numbers it among the migration's own tables, 0 as long as it is not registered there.
+    `key_type` is one of `KEY_TYPES`' values, `column_type` one of `COLUMN_TYPES`', `column_length` its bound in
+    characters; `weighted` says that weights must sum to 1; `target_id` numbers it among the migration's own tables, 0 as
+    long as it is not registered there.
     """
 
     schema: str
@@ -48,6 +49,7 @@ class Target:
     fund: str | None
     fund_is_number: bool
     column_type: str
+    column_length: int | None
     shape: Shape
     field: str | None
     weight: str | None
@@ -73,6 +75,12 @@ class Target:
         """Return what must stay the same from one run to the next."""
         return {name: getattr(self, name) for name in _IDENTITY}
 
+    @property
+    def cast(self) -> sql.Composable:
+        """Return the column's type as a cast names it, length and all, without which a view could not be replaced."""
+        bare = sql.SQL(self.column_type)
+        return bare if self.column_length is None else sql.SQL("{}({})").format(bare, self.column_length)
+
     def slots(self) -> dict[str, sql.Composable]:
         """Return the identifiers that statements about this column take."""
         fund = sql.SQL("t.") + sql.Identifier(self.fund) if self.fund else sql.SQL("NULL::text")
@@ -82,7 +90,7 @@ class Target:
             "key_type": sql.SQL(self.key_type),
             "fund": fund,
             "column": sql.Identifier(self.column),
-            "column_type": sql.SQL(self.column_type),
+            "column_type": self.cast,
             "undo": sql.Identifier(f"stage_migration_undo_{self.target_id}"),
         }
 
@@ -167,6 +175,7 @@ def _target(table: Table, column: Column, place: tuple[str, str], found: Any, co
         fund=table.fund,
         fund_is_number=table.fund is not None and columns[table.fund]["type"] in _WHOLE_NUMBERS,
         column_type=columns[column.column]["type"],
+        column_length=columns[column.column]["length"],
         shape=column.shape,
         field=column.field,
         weight=column.weight,

@@ -37,6 +37,16 @@ def install_views(connection: Connection, targets: Sequence[Target]) -> None:
                 connection.execute(_view(group))
                 comment = sql.SQL("COMMENT ON VIEW {} IS {}").format(view_name(first), sql.Literal(mark))
                 connection.execute(comment)
+                _let_viewers_in(connection, group)
+
+
+def _let_viewers_in(connection: Connection, group: Sequence[Target]) -> None:
+    """Let those who read a view that was there before read the undo rows that it now reads too."""
+    values = {"schema": group[0].schema, "view": group[0].view}
+    undo = sql.SQL(", ").join(target.slots()["undo"] for target in group)
+    for row in connection.execute(statement("viewers"), values).fetchall():
+        role = sql.SQL("PUBLIC") if row["role"] is None else sql.Identifier(row["role"])
+        connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(undo, role))
 
 
 def view_name(target: Target) -> sql.Identifier:
@@ -58,7 +68,7 @@ def _view(group: Sequence[Target]) -> sql.Composed:
     first = group[0]
     comma = sql.SQL(", ")
     aliases = {target.column: sql.Identifier(f"undo_{target.target_id}") for target in group}
-    types = {target.column: sql.SQL(target.column_type) for target in group}
+    types = {target.column: target.cast for target in group}
     plain = {name: sql.SQL("t.") + sql.Identifier(name) for name in first.columns}
     as_before = sql.SQL("CASE WHEN {alias}.key IS NULL THEN {now} ELSE {alias}.before::{type} END AS {name}")
     legacy = [

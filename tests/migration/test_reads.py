@@ -52,8 +52,8 @@ def test_types_of_a_view_are_those_of_its_table(migration: Migration) -> None:
     """A reader finds the same columns with the same types in the view."""
     migration.migrated()
     query = (
-        "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
-        "ORDER BY attnum"
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
     )
     for table in TABLES:
         assert migration.execute(query, [f"{table}_stages"]) == migration.execute(query, [table])
@@ -125,6 +125,18 @@ def test_granted_role_sees_no_more_than_the_table_lets_it(migration: Migration, 
     assert len(undo) < migration.execute("SELECT count(*) FROM stage_migration_undo_1")[0][0]
     legacy = as_role(migration, role, "SELECT id, stage FROM portfoliocompanies_stages")
     assert any(stage == "SEED" for _, stage in legacy)
+
+
+def test_granted_role_reads_on_when_a_column_is_added_to_the_migration(migration: Migration, role: str) -> None:
+    """When a later run migrates another column of the table, those who read its view go on doing so."""
+    columns = [{"column": "stage", "shape": "value"}, {"column": "current_stage", "shape": "value"}]
+    table = {"table": "portfoliocompanies", "key": "id"}
+    migration.specify(tables=[{**table, "columns": columns[:1]}])
+    migration.migrated()
+    migration.command("reads", "grant", role)
+    migration.specify(tables=[{**table, "columns": columns}])
+    migration.migrated()
+    assert as_role(migration, role, "SELECT count(current_stage) > 0 FROM portfoliocompanies_stages") == [(True,)]
 
 
 def test_grant_does_not_open_the_table(migration: Migration, role: str) -> None:
