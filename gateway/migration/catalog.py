@@ -37,8 +37,8 @@ class Target:
     """One column to migrate, as the database has it.
 
     `key_type` is one of `KEY_TYPES`' values, `column_type` one of `COLUMN_TYPES`', `column_length` its bound in
-    characters; `weighted` says that weights must sum to 1; `target_id` numbers it among the migration's own tables, 0 as
-    long as it is not registered there.
+    characters; `weighted` says that weights must sum to 1; `target_id` numbers it among the migration's own tables,
+    0 as long as it is not registered there.
     """
 
     schema: str

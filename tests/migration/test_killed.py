@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from support.databases import clone
+from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import Server
 
@@ -65,10 +65,8 @@ def test_killed_run_and_undo_are_gone_on_with(
 
 def test_server_that_crashes_is_gone_on_with(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A server that crashes under a run and comes back has lost no batch and done none twice."""
-    from support.databases import prepare
-
     folder = tmp_path_factory.mktemp("crash")
-    with Server(durable=True) as server:
+    with Server(settings={"synchronous_commit": "on"}) as server:
         prepare(server)
         for migration in clone(server, folder, "filled"):
             migration.specify(batchRows=5)

@@ -17,7 +17,7 @@ def test_run_shows_rows_batches_and_lag(migration: Migration) -> None:
     """While it runs, rows, batches by status, invalid rows, lag and the last progress can be scraped."""
     migration.execute("UPDATE tags SET stages = '{\"bogus\": 1}' WHERE id = 1")
     migration.execute("""
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.15); RETURN NULL; END';
         CREATE TRIGGER slow AFTER UPDATE ON portfoliocompanies FOR EACH STATEMENT EXECUTE FUNCTION slow()""")
     port = free_port()
     process = migration.start("migrate", "run", "--no-snapshot", "--on-invalid", "record", "--metrics-port", str(port))
