@@ -26,3 +26,15 @@ def bare(server: Server, tmp_path: Path) -> Iterator[Migration]:
 @pytest.fixture
 def migration(server: Server, tmp_path: Path) -> Iterator[Migration]:
     yield from clone(server, tmp_path, "filled")
+
+
+@pytest.fixture(scope="session")
+def template_after_a_run(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    name = "after_a_run"
+    Migration(server.create(name, "filled"), tmp_path_factory.mktemp(name)).migrated()
+    return name
+
+
+@pytest.fixture
+def migrated(server: Server, template_after_a_run: str, tmp_path: Path) -> Iterator[Migration]:
+    yield from clone(server, tmp_path, template_after_a_run)

@@ -26,33 +26,30 @@ def test_finish_leaves_nothing_but_the_data(migration: Migration) -> None:
     assert migration.command("migrate", "undo").code == 1
 
 
-def test_finish_wants_verify_to_pass(migration: Migration) -> None:
+def test_finish_wants_verify_to_pass(migrated: Migration) -> None:
     """With a violation nothing is removed."""
-    migration.migrated()
-    migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = 10000000003")
-    made = migration.command("migrate", "finish", "--yes")
+    migrated.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = 10000000003")
+    made = migrated.command("migrate", "finish", "--yes")
     assert made.code == 1
     assert "verify finds 1 violations, nothing was removed" in made.out
-    assert migration.command("migrate", "status").code == 0
+    assert migrated.command("migrate", "status").code == 0
 
 
-def test_finish_waits_for_readers_to_be_canonical(migration: Migration) -> None:
+def test_finish_waits_for_readers_to_be_canonical(migrated: Migration) -> None:
     """While readers are shown the values before, finish would change what they see, and refuses."""
-    migration.migrated()
-    migration.command("reads", "legacy")
-    made = migration.command("migrate", "finish", "--yes")
+    migrated.command("reads", "legacy")
+    made = migrated.command("migrate", "finish", "--yes")
     assert made.code == 1
     assert "first: stage-gateway reads canonical" in made.err
 
 
-def test_view_that_others_build_on_is_not_dropped(migration: Migration) -> None:
+def test_view_that_others_build_on_is_not_dropped(migrated: Migration) -> None:
     """A view of somebody else's on ours stops finish with one line, and everything stays."""
-    migration.migrated()
-    migration.execute("CREATE VIEW theirs AS SELECT id FROM tags_stages")
-    made = migration.command("migrate", "finish", "--yes")
+    migrated.execute("CREATE VIEW theirs AS SELECT id FROM tags_stages")
+    made = migrated.command("migrate", "finish", "--yes")
     assert (made.code, made.err.count("\n")) == (1, 1)
     assert "depend" in made.err
-    assert migration.verify().code == 0
+    assert migrated.verify().code == 0
 
 
 def test_undone_migration_can_be_finished(migration: Migration) -> None:

@@ -50,18 +50,17 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("write", "message"), REFUSED)
-def test_refusing_guard_keeps_new_names_out(migration: Migration, write: str, message: str) -> None:
+def test_refusing_guard_keeps_new_names_out(migrated: Migration, write: str, message: str) -> None:
     """Set to refuse, a write that brings in a bad name fails; record lets it in again."""
-    migration.migrated()
     assert (
-        migration.command("migrate", "guard", "refuse").out == "guard: refuse; 0 names came in that are not canonical\n"
+        migrated.command("migrate", "guard", "refuse").out == "guard: refuse; 0 names came in that are not canonical\n"
     )
     with pytest.raises(psycopg.errors.CheckViolation, match=message):
-        migration.execute(write)
-    assert migration.verify().code == 0
-    migration.command("migrate", "guard", "record")
-    migration.execute(write)
-    assert len(migration.execute(SEEN)) == 1
+        migrated.execute(write)
+    assert migrated.verify().code == 0
+    migrated.command("migrate", "guard", "record")
+    migrated.execute(write)
+    assert len(migrated.execute(SEEN)) == 1
 
 
 def test_refusing_guard_lets_old_names_stay(migration: Migration) -> None:
@@ -85,22 +84,20 @@ def test_accepted_aliases_are_let_in(migration: Migration) -> None:
     assert migration.execute(SEEN) == [(1, str(COMPANY), "UPDATE", "preseed")]
 
 
-def test_guard_that_is_off_still_counts_rows(migration: Migration) -> None:
+def test_guard_that_is_off_still_counts_rows(migrated: Migration) -> None:
     """Off, it looks at no names, but rows that come and go are counted, so that verify can tell a lost one."""
-    migration.migrated()
-    migration.command("migrate", "guard", "off")
-    migration.execute("INSERT INTO tags VALUES (9999, '{\"Seed\": 1}'), (9998, NULL)")
-    migration.execute("DELETE FROM tags WHERE id IN (1, 9999)")
-    assert migration.execute(SEEN) == []
-    assert migration.execute("SELECT change FROM stage_migration_counts ORDER BY at") == [(2,), (-2,)]
+    migrated.command("migrate", "guard", "off")
+    migrated.execute("INSERT INTO tags VALUES (9999, '{\"Seed\": 1}'), (9998, NULL)")
+    migrated.execute("DELETE FROM tags WHERE id IN (1, 9999)")
+    assert migrated.execute(SEEN) == []
+    assert migrated.execute("SELECT change FROM stage_migration_counts ORDER BY at") == [(2,), (-2,)]
 
 
-def test_emptied_table_is_counted(migration: Migration) -> None:
+def test_emptied_table_is_counted(migrated: Migration) -> None:
     """TRUNCATE takes all rows away, and is counted as that."""
-    migration.migrated()
-    migration.execute("TRUNCATE tags")
-    assert migration.execute("SELECT change FROM stage_migration_counts") == [(-40,)]
-    made = migration.verify()
+    migrated.execute("TRUNCATE tags")
+    assert migrated.execute("SELECT change FROM stage_migration_counts") == [(-40,)]
+    made = migrated.verify()
     assert made.code == 0, made.out
 
 

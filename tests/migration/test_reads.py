@@ -39,24 +39,22 @@ def test_views_show_the_values_before_or_the_tables_as_they_are(migration: Migra
             assert sorted(migration.execute(f"SELECT v::text FROM {table}_stages v")) == expected[table]
 
 
-def test_value_that_was_edited_since_is_shown_as_it_is(migration: Migration) -> None:
+def test_value_that_was_edited_since_is_shown_as_it_is(migrated: Migration) -> None:
     """In legacy mode a reader sees what an application wrote after the migration, and not the value before it."""
-    migration.migrated()
-    [(key,)] = migration.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1")
-    migration.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = %s", [key])
-    migration.command("reads", "legacy")
-    assert migration.execute("SELECT stage FROM portfoliocompanies_stages WHERE id = %s", [key]) == [("series-b",)]
+    [(key,)] = migrated.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1")
+    migrated.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = %s", [key])
+    migrated.command("reads", "legacy")
+    assert migrated.execute("SELECT stage FROM portfoliocompanies_stages WHERE id = %s", [key]) == [("series-b",)]
 
 
-def test_types_of_a_view_are_those_of_its_table(migration: Migration) -> None:
+def test_types_of_a_view_are_those_of_its_table(migrated: Migration) -> None:
     """A reader finds the same columns with the same types in the view."""
-    migration.migrated()
     query = (
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
         "WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
     )
     for table in TABLES:
-        assert migration.execute(query, [f"{table}_stages"]) == migration.execute(query, [table])
+        assert migrated.execute(query, [f"{table}_stages"]) == migrated.execute(query, [table])
 
 
 def test_status_tells_mode_time_and_role(migration: Migration) -> None:
@@ -70,20 +68,18 @@ def test_status_tells_mode_time_and_role(migration: Migration) -> None:
     assert migration.command("reads", "status").out.startswith("legacy, since ")
 
 
-def test_view_cannot_be_written(migration: Migration) -> None:
+def test_view_cannot_be_written(migrated: Migration) -> None:
     """Writes keep the table; the view refuses them."""
-    migration.migrated()
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        migration.execute("UPDATE portfoliocompanies_stages SET stage = 'seed'")
+        migrated.execute("UPDATE portfoliocompanies_stages SET stage = 'seed'")
 
 
-def test_branch_that_does_not_hold_is_never_run(migration: Migration) -> None:
+def test_branch_that_does_not_hold_is_never_run(migrated: Migration) -> None:
     """In either mode the other branch is not executed, and a key is looked up by the index."""
-    migration.migrated()
-    migration.execute("ANALYZE portfoliocompanies; ANALYZE stage_migration_undo_1; ANALYZE stage_migration_undo_2")
+    migrated.execute("ANALYZE portfoliocompanies; ANALYZE stage_migration_undo_1; ANALYZE stage_migration_undo_2")
     for mode in ("canonical", "legacy"):
-        migration.command("reads", mode)
-        with migration.connect() as connection:
+        migrated.command("reads", mode)
+        with migrated.connect() as connection:
             connection.execute("SET enable_seqscan = off")
             plan = connection.execute(
                 "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM portfoliocompanies_stages WHERE id = 10000000003"

@@ -3,16 +3,15 @@
 from support.migration import Migration
 
 
-def test_second_undo_changes_nothing(migration: Migration) -> None:
+def test_second_undo_changes_nothing(migrated: Migration) -> None:
     """After undo, another one restores nothing and writes no row."""
-    migration.migrated()
-    assert migration.command("migrate", "undo").code == 0
+    assert migrated.command("migrate", "undo").code == 0
     versions = "SELECT id::text, xmin::text FROM portfoliocompanies ORDER BY 1"
-    before = migration.execute(versions)
-    made = migration.command("migrate", "undo")
+    before = migrated.execute(versions)
+    made = migrated.command("migrate", "undo")
     assert made.code == 0
     assert made.lines == [{"message": "undone: 0 values restored, 0 edited since and left alone"}]
-    assert migration.execute(versions) == before
+    assert migrated.execute(versions) == before
 
 
 def test_edited_rows_are_left_alone_and_listed(migration: Migration) -> None:
@@ -70,18 +69,17 @@ def test_text_is_restored_to_the_letter(bare: Migration) -> None:
     assert bare.picture() == before
 
 
-def test_trigger_that_changes_what_is_restored_stops_undo(migration: Migration) -> None:
+def test_trigger_that_changes_what_is_restored_stops_undo(migrated: Migration) -> None:
     """When a trigger of the table makes something else of a restored value the batch rolls back and says so."""
-    migration.migrated()
-    after = migration.picture()
-    migration.execute("""
+    after = migrated.picture()
+    migrated.execute("""
         CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql
           AS 'BEGIN NEW.stage := upper(NEW.stage); RETURN NEW; END';
         CREATE TRIGGER shout BEFORE UPDATE ON portfoliocompanies FOR EACH ROW EXECUTE FUNCTION shout()""")
-    made = migration.command("migrate", "undo")
+    made = migrated.command("migrate", "undo")
     assert made.code == 1
     assert "a trigger of the table may have changed it; the batch was rolled back" in made.err
-    assert migration.picture() == after
+    assert migrated.picture() == after
 
 
 def test_trigger_that_tests_for_the_migration_stays_out(migration: Migration) -> None:

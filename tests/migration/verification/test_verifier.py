@@ -38,13 +38,12 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("check", "plant"), PLANTED, ids=[f"{n} {check}" for n, (check, _) in enumerate(PLANTED)])
-def test_planted_fault_is_found(migration: Migration, check: str, plant: str) -> None:
+def test_planted_fault_is_found(migrated: Migration, check: str, plant: str) -> None:
     """Each fault is found by the check that is there for it, listed, and is exit code 1."""
-    migration.migrated()
-    with migration.connect() as connection:
+    with migrated.connect() as connection:
         for statement in plant.split("; "):
             assert connection.execute(statement).rowcount in {-1, 1}
-    made = migration.verify("--json", "--sample", "1000")
+    made = migrated.verify("--json", "--sample", "1000")
     assert made.code == 1
     document = json.loads(made.out)
     assert not document["holds"]
@@ -65,23 +64,21 @@ def test_batch_called_done_that_was_not(migration: Migration) -> None:
     assert {"batches", "canonical"} <= found
 
 
-def test_what_an_application_may_do_is_no_violation(migration: Migration) -> None:
+def test_what_an_application_may_do_is_no_violation(migrated: Migration) -> None:
     """Rows that come and go, canonical edits and NULLs that come in are information at most."""
-    migration.migrated()
-    migration.execute("INSERT INTO portfoliocompanies VALUES (1, 1, 'x', NULL, 'seed'), (2, 1, 'y', 'seed', NULL)")
-    migration.execute("DELETE FROM portfoliocompanies WHERE id IN (2, 10000000009)")
-    [(key,)] = migration.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1")
-    migration.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = %s", [key])
-    made = migration.verify()
+    migrated.execute("INSERT INTO portfoliocompanies VALUES (1, 1, 'x', NULL, 'seed'), (2, 1, 'y', 'seed', NULL)")
+    migrated.execute("DELETE FROM portfoliocompanies WHERE id IN (2, 10000000009)")
+    [(key,)] = migrated.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Seed' LIMIT 1")
+    migrated.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = %s", [key])
+    made = migrated.verify()
     assert made.code == 0, made.out
     assert "public.portfoliocompanies.stage: 1 values edited since the migration wrote them" in made.out
 
 
-def test_report_holds_versions_counts_and_checks(migration: Migration) -> None:
+def test_report_holds_versions_counts_and_checks(migrated: Migration) -> None:
     """--output writes everything as JSON, and the lines for a CHANGELOG are printed."""
-    migration.migrated()
-    report = migration.folder / "report.json"
-    made = migration.verify("--output", report, "--seed", "7", "--sample", "5")
+    report = migrated.folder / "report.json"
+    made = migrated.verify("--output", report, "--seed", "7", "--sample", "5")
     assert made.code == 0
     assert "- `stage-gateway verify` passed on " in made.out
     document = json.loads(report.read_text())
@@ -93,8 +90,8 @@ def test_report_holds_versions_counts_and_checks(migration: Migration) -> None:
     }  # fmt: skip
     stage = next(count for count in document["counts"] if count["column"] == "public.portfoliocompanies.stage")
     assert (stage["rows"], stage["rowsAtStart"]) == (160, 160)
-    assert stage["undoRows"] == migration.execute("SELECT count(*) FROM stage_migration_undo_1")[0][0]
-    unwritable = migration.verify("--output", Path("/nowhere/report.json"))
+    assert stage["undoRows"] == migrated.execute("SELECT count(*) FROM stage_migration_undo_1")[0][0]
+    unwritable = migrated.verify("--output", Path("/nowhere/report.json"))
     assert (unwritable.code, unwritable.err.count("\n")) == (2, 1)
 
 
@@ -105,11 +102,10 @@ def test_nothing_to_verify_is_a_no(bare: Migration) -> None:
     assert made.err == "no migration has been started in this database; start one with: stage-gateway migrate run\n"
 
 
-def test_undone_migration_does_not_verify(migration: Migration) -> None:
+def test_undone_migration_does_not_verify(migrated: Migration) -> None:
     """After undo the values are what they were, and verify says so."""
-    migration.migrated()
-    migration.command("migrate", "undo")
-    made = migration.verify()
+    migrated.command("migrate", "undo")
+    made = migrated.verify()
     assert made.code == 1
     assert "is undone, not done" in made.out
 
