@@ -16,8 +16,8 @@ from rich.table import Table
 
 from gateway import __version__
 from gateway.commands.gateways import mode, status
-from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.migration import migrate
+from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.reads import reads
 from gateway.commands.verify import verify_database
 from gateway.errors import GatewayError

@@ -1,15 +1,13 @@
 """Fixtures of the tests that speak HTTP. Being here, this file lets tests import `support`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from support import express
-from support.process import Gateway
+from support.process import Gateway, Serve
 from support.upstream import RecordingUpstream
-
-Serve = Callable[..., Gateway]
 
 
 @pytest.fixture(scope="module")

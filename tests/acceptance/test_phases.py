@@ -5,8 +5,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import Serve
-from support.process import Gateway
+from support.process import Gateway, Serve
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
 

@@ -5,8 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, configuration
+from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream, answer
 from support.wire import Client, exchange, request
 

@@ -7,8 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import Serve
-from support.process import configuration
+from support.process import Serve, configuration
 from support.upstream import RecordingUpstream, answer
 from support.wire import Client, request
 

@@ -4,8 +4,7 @@ import threading
 import time
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, configuration
+from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, request
 

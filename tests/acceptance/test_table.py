@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from conftest import Serve
-from support.process import STAGES, Gateway, Samples, configuration
+from support.process import STAGES, Gateway, Samples, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Response, exchange, request
 

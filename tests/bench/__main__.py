@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from bench import large, migration, peers
-from bench.bodies import BODIES, simulate_body
+from bench.bodies import BODIES
 
 _DONE = re.compile(r"(\d+) requests in")
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 Row = dict[str, tuple[float, float]]  # peer → requests per second, CPU milliseconds per request
 
 
-def load(peer: peers.Peer, script: Path, seconds: int, connections: int) -> tuple[float, float]:
+def load(peer: peers.Peer, script: Path | None, seconds: int, connections: int) -> tuple[float, float]:
     """Put one peer under load; returns requests per second and CPU milliseconds per request."""
     before = peer.cpu_seconds()
-    url = f"http://127.0.0.1:{peer.port}/api/monte-carlo/simulate"
+    url = f"http://127.0.0.1:{peer.port}{'/api/other' if script is None else '/api/monte-carlo/simulate'}"
     command = ["taskset", "-c", str(peers.OTHER_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-    told = subprocess.run([*command, "-s", str(script), url], capture_output=True, text=True, check=True).stdout
+    scripted = [] if script is None else ["-s", str(script)]
+    told = subprocess.run([*command, *scripted, url], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in told:
         raise RuntimeError(f"{peer.name}: {told}")
     done, rate = _DONE.search(told), _RATE.search(told)
@@ -49,15 +50,14 @@ def measure(rounds: int, seconds: int) -> dict[str, Row]:
             *(stack.enter_context(peers.gateway(mode, folder, upstream)) for mode in ("off", "warn", "enforce")),
         ]
         table = {}
-        for name, (entries, wide) in BODIES.items():
-            body = simulate_body(entries, wide=wide)
-            script = _script(folder, body)
+        for name, body in BODIES.items():
+            script = None if body is None else _script(folder, body)
             samples: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in others}
             for number in range(rounds):
                 for peer in others:
                     samples[peer.name].append(load(peer, script, seconds, 8))
-                print(f"  {name}, {len(body):,} bytes: round {number + 1} of {rounds}", flush=True)
-            table[f"{name}, {len(body) / 1000:,.0f} KB"] = {
+                print(f"  {name}: round {number + 1} of {rounds}", flush=True)
+            table[name if body is None else f"{name}, {len(body):,} bytes"] = {
                 peer: (statistics.median(s[0] for s in got), statistics.median(s[1] for s in got))
                 for peer, got in samples.items()
             }
@@ -83,12 +83,13 @@ def show(table: dict[str, Row]) -> None:
     """Print the table and the ratios that are aimed for."""
     for body, row in table.items():
         print(f"\n{body}")
-        lua, off = row["nginx + lua-cjson"], row["gateway off"]
+        lua, off, plain = row["nginx + lua-cjson"], row["gateway off"], row["aiohttp + orjson"]
         for peer, (rate, cpu) in row.items():
             print(
                 f"  {peer:20} {rate:10,.1f} req/s {cpu:9.3f} ms CPU"
                 f"   {rate / lua[0]:5.2f} × lua-cjson ({lua[1] / cpu:5.2f} by CPU)"
                 f"   {rate / off[0]:5.2f} × off ({off[1] / cpu:5.2f} by CPU)"
+                f"   {rate / plain[0]:5.2f} × aiohttp ({plain[1] / cpu:5.2f} by CPU)"
             )
 
 

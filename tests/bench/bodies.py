@@ -34,9 +34,19 @@ def simulate_body(entries: int, *, wide: bool) -> bytes:
     return orjson.dumps(document) if wide else json.dumps(document).encode()
 
 
-BODIES = {
-    "1,000 × {stage, weight}": (1_000, False),
-    "5,000 × {stage, weight}": (5_000, False),
-    "5,000 × 240 B": (5_000, True),
-    "40,000 × 240 B": (40_000, True),
+def small_body() -> bytes:
+    """Return a body of six stages, 300 bytes."""
+    document = json.loads(simulate_body(6, wide=False)) | {"note": ""}
+    document["note"] = "n" * (300 - len(orjson.dumps(document)))
+    return orjson.dumps(document)
+
+
+# None is a GET that nobody inspects.
+BODIES: dict[str, bytes | None] = {
+    "GET": None,
+    "6 stages": small_body(),
+    "1,000 × {stage, weight}": simulate_body(1_000, wide=False),
+    "5,000 × {stage, weight}": simulate_body(5_000, wide=False),
+    "5,000 × 240 B": simulate_body(5_000, wide=True),
+    "40,000 × 240 B": simulate_body(40_000, wide=True),
 }

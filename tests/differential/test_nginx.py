@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from conftest import Serve
 from support import nginx
 from support.comparison import Difference, differences
 from support.exchanges import REQUESTS, RESPONSES
-from support.process import Gateway, configuration
+from support.process import Gateway, Serve, configuration
 from support.upstream import Received, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, request
 

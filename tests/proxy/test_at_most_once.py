@@ -10,9 +10,8 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from conftest import Serve
 from support.length import LONG
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import OK
 from support.wire import BrokenOffError, Client, exchange, request
 

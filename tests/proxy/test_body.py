@@ -6,9 +6,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from conftest import Serve
 from prometheus_client import CollectorRegistry, Gauge
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
 

@@ -7,8 +7,7 @@ import time
 import uuid
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, exchange, parse_head, request
 

@@ -5,8 +5,7 @@ import time
 
 import pytest
 import xxhash
-from conftest import Serve
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, exchange, request
 

@@ -1,13 +1,10 @@
 """Interim responses and trailers of the upstream, passed on."""
 
-from collections.abc import Callable
-
 import pytest
-from support.process import Gateway, configuration
+from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, request
 
-Serve = Callable[..., Gateway]
 PATH = "/api/portfolio/hints"
 INSPECTED = "/api/monte-carlo/simulate"
 HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-hop\r\nX-Hop: 1\r\nX-Stage-Warning: forged\r\n\r\n"

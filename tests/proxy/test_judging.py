@@ -8,8 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from conftest import Serve
-from support.process import Gateway, Samples, configuration, eventually
+from support.process import Gateway, Samples, Serve, configuration, eventually
 from support.upstream import RecordingUpstream
 from support.wire import Response, exchange, request
 

@@ -4,11 +4,10 @@ import string
 from typing import NamedTuple
 
 import pytest
-from conftest import Serve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.length import examples
-from support.process import Gateway, configuration
+from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream, answer
 from support.wire import Client, chunked, request
 

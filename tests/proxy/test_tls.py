@@ -4,16 +4,14 @@ import datetime as dt
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
-
-Serve = Callable[..., Gateway]
 
 AUTHORITY = trustme.CA()
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)

@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 from aiohttp import web
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, exchange, request
 
-Serve = Callable[..., Gateway]
 PATH = "/api/live"
 INSPECTED = "/api/monte-carlo/simulate"
 ASK = request("GET", PATH, ("Connection", "keep-alive, Upgrade"), ("Upgrade", "echo/1"))

@@ -5,8 +5,7 @@ import socket
 import time
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import BrokenOffError, Client, exchange, request
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from conftest import Serve
-from support.process import Gateway, configuration
+from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
 

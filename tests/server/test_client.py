@@ -3,8 +3,7 @@
 import socket
 
 import pytest
-from conftest import Serve
-from support.process import configuration
+from support.process import Serve, configuration
 from support.upstream import RecordingUpstream, answer
 
 from gateway.errors import UnreachableError

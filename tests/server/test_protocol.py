@@ -4,8 +4,7 @@ import json
 import time
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import OK, Conversation, RecordingUpstream, answer
 from support.wire import Client, exchange, request
 

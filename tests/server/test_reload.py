@@ -4,8 +4,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 

@@ -204,4 +204,6 @@ class Gateway:
             self.process.stderr.close()
 
 
+Serve = Callable[..., Gateway]  # starts one with this configuration, for the tests of a module
+
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

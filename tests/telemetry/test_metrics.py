@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Serve
-from support.process import Gateway, Samples, configuration
+from support.process import Gateway, Samples, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
 
