@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
@@ -20,6 +20,13 @@ def _lower(given: object) -> object:
     return given.lower() if isinstance(given, str) else given
 
 
+def _directory_or_redis(given: str) -> str:
+    scheme, mark, _ = given.partition("://")
+    if mark and scheme.lower() not in {"redis", "rediss"}:
+        raise ValueError("a directory, or a redis:// or rediss:// address")
+    return given
+
+
 class Settings(BaseSettings):
     """What the process takes from its environment, prefix `STAGE_GATEWAY_` (`DRY_RUN` has none)."""
 
@@ -34,7 +41,7 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     admin_token_file: Path | None = Field(default=None, description="file with the token for changing calls")
     database_url: str | None = Field(default=None, description="address of the PostgreSQL database to migrate")
-    state: str = Field(
+    state: Annotated[str, AfterValidator(_directory_or_redis)] = Field(
         default_factory=default_state,
         description="where overrides outlive the process: a directory, or redis:// for several replicas",
     )
@@ -43,7 +50,7 @@ class Settings(BaseSettings):
     @property
     def state_is_shared(self) -> bool:
         """Whether the state is kept in Redis, which several replicas share."""
-        return self.state.startswith(("redis://", "rediss://"))
+        return "://" in self.state
 
     @property
     def folder(self) -> Path:
@@ -60,7 +67,8 @@ def read_settings() -> Settings:
         for fault in error.errors(include_url=False):
             name = str(fault["loc"][0])
             variable = name if name.isupper() else PREFIX + name.upper()
-            problems.append(
-                f"{variable}: got {fault['input']!r}, expected {fault['msg'].removeprefix('Input should be ')}"
-            )
+            given = str(fault["input"])
+            shown = "an address" if "://" in given else repr(given)  # which may hold a password
+            expected = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            problems.append(f"{variable}: got {shown}, expected {expected}")
         raise ConfigurationError("environment", problems) from None

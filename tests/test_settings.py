@@ -46,6 +46,7 @@ GIVEN: list[tuple[str, str, str, object]] = [
     ("STAGE_GATEWAY_LOG_LEVEL", "Warning", "log_level", "warning"),
     ("STAGE_GATEWAY_ADMIN_TOKEN_FILE", "/run/token", "admin_token_file", Path("/run/token")),
     ("STAGE_GATEWAY_STATE", "/var/lib/gateway", "state", "/var/lib/gateway"),
+    ("STAGE_GATEWAY_STATE", "rediss://cache:6379/1", "state", "rediss://cache:6379/1"),
     ("STAGE_GATEWAY_DATABASE_URL", "postgresql://db/app", "database_url", "postgresql://db/app"),
     ("DRY_RUN", "true", "dry_run", True),
     ("DRY_RUN", "false", "dry_run", False),
@@ -100,3 +101,12 @@ def test_settings_are_frozen() -> None:
     settings = read_settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 1  # type: ignore[misc]  # that is what is tried
+
+
+@pytest.mark.parametrize("address", ["unix://:s3cret@/run/redis", "http://s3cret@host", "redis+tls://:s3cret@host"])
+def test_state_that_is_no_store(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """An address of another kind is no directory of that name but an error, which does not repeat a password."""
+    monkeypatch.setenv("STAGE_GATEWAY_STATE", address)
+    with pytest.raises(ConfigurationError, match="STAGE_GATEWAY_STATE: got an address, expected a directory") as error:
+        read_settings()
+    assert "s3cret" not in str(error.value)
