@@ -31,10 +31,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Send every log record of this process, from `level` up, to standard error as JSON."""
+    """Send every log record of this process, from `level` up and all of the audit, to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("gateway.audit").setLevel("INFO")  # who changed what is not left out at any level
 
 
 def cut(text: str) -> str:

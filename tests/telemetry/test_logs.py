@@ -65,3 +65,18 @@ def test_set_up(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         root.handlers, root.level = before, level
     assert json.loads(written)["message"] == "this"
+
+
+def test_audit_is_never_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Changes of what is in force are told whatever the level."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers = []
+    try:
+        set_up("error")
+        logging.getLogger("gateway.server").warning("not this")
+        logging.getLogger("gateway.audit").warning("this")
+        written = capsys.readouterr().err
+    finally:
+        root.handlers, root.level = before, level
+    assert json.loads(written)["message"] == "this"
