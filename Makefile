@@ -46,6 +46,9 @@ peers:
 	@{ command -v promtool && command -v amtool && command -v prometheus-alertmanager; } >/dev/null || \
 		{ apt-get update && apt-get install -y --no-install-recommends prometheus prometheus-alertmanager; } || \
 		echo "Prometheus or Alertmanager is missing: the tests of rules and alerts are skipped" >&2
+	@command -v redis-server >/dev/null || \
+		{ apt-get update && apt-get install -y --no-install-recommends redis-server; } || \
+		echo "Redis is missing: the tests of overrides that replicas share are skipped" >&2
 
 $(NODE_READY): $(NODE_FOLDER)/package.json $(NODE_FOLDER)/package-lock.json | peers
 	@! command -v npm >/dev/null || { cd $(NODE_FOLDER) && npm ci --no-audit --no-fund && touch node_modules/.ready; }

@@ -63,7 +63,8 @@ class Keeper:
             except (UnreachableError, DamagedError) as error:
                 self._note(str(error))
                 if not self._read:
-                    self._overrides.cannot_read(str(error))
+                    understood = error.understood if isinstance(error, DamagedError) else {}
+                    self._overrides.cannot_read(str(error), understood)
                 return
             self._read = True
             self._note(None)
@@ -72,10 +73,15 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            self._overrides.expire()
-            await self.flush()
-            if self._store.shared or not self._read:
-                await self._load()
+            try:
+                self._overrides.expire()
+                await self.flush()
+                if self._store.shared or not self._read:
+                    await self._load()
+            except Exception as error:  # a fault of ours must not leave this replica behind for good
+                if self.error is None:
+                    _log.exception("the overrides' store fails")
+                self.error = f"{type(error).__name__}; see the log"
 
     def _note(self, error: str | None) -> None:
         if error is not None and error != self.error:

@@ -6,8 +6,10 @@ Rules of the room:
   stricter, and clearing is the only way back.
 - A person and an alert each hold an endpoint by themselves. What an alert holds is latched: it has no end.
 - A change is in force here at once, then stored. What could not be stored stays in force and is stored later.
+- An override ends by the clock of whoever holds it. Its end is no change to store: in the meantime another replica
+  may have stored the next one in its place.
 - State that cannot be read at the start might have held anything: every endpoint in `enforce` acts as in `warn`
-  until it can be read, or a person clears the endpoint. State that is lost later changes nothing.
+  until it can be read, or a person clears the endpoint. State that is lost later changes nothing: it is stored again.
 """
 
 import logging
@@ -39,6 +41,10 @@ class Override(NamedTuple):
     since: float
     until: float | None = None
 
+    def holds(self, now: float) -> bool:
+        """Whether it has not come to its end."""
+        return self.until is None or self.until > now
+
     def as_document(self) -> dict[str, Any]:
         """Return it as it is stored and shown."""
         return {**self._asdict(), "mode": self.mode.value}
@@ -69,15 +75,21 @@ class Overrides:
     def __init__(self, changed: Callable[[], None], now: Callable[[], float] = time.time) -> None:
         self._changed = changed
         self._now = now
+        # At (pattern, damaged_state) stands that a person has cleared the endpoint since the damage.
         self._held: Held = {}
-        self._released: set[str] = set()
+        self._cleared: dict[str, float] = {}
         self.damage: str | None = None
         self.pending: dict[Place, Override | None] = {}
 
     def of(self, endpoint: Endpoint) -> dict[Source, Override]:
         """Return what holds an endpoint now, by source."""
-        held = {source: self._held[endpoint.pattern, source] for source in Source if self._holds(endpoint, source)}
-        if self.damage is not None and endpoint.mode is Mode.ENFORCE and endpoint.pattern not in self._released:
+        pattern, now = endpoint.pattern, self._now()
+        held = {}
+        for source in (Source.PERSON, Source.ALERT):
+            override = self._held.get((pattern, source))
+            if override is not None and override.holds(now):
+                held[source] = override
+        if self.damage is not None and endpoint.mode is Mode.ENFORCE and not self._is_released(pattern):
             held[Source.DAMAGED_STATE] = Override(Mode.WARN, self.damage, "stage-gateway", 0)
         return held
 
@@ -88,11 +100,13 @@ class Overrides:
             mode = less_strict(override.mode, mode)
         return mode
 
+    def was_cleared_since(self, pattern: str, moment: float) -> bool:
+        """Whether an endpoint was let go of after a moment, as far as this process knows."""
+        return self._cleared.get(pattern, moment - 1) >= moment
+
     def set(self, pattern: str, source: Source, override: Override) -> None:
         """Hold an endpoint."""
         self._held[pattern, source] = self.pending[pattern, source] = override
-        if source is Source.PERSON:
-            self._released.add(pattern)  # a person has looked at it
         self._tell("override set", pattern, source, override)
         self._changed()
 
@@ -104,58 +118,65 @@ class Overrides:
             override = self._held.pop((pattern, source), None)
             if override is not None:
                 self._tell("override cleared", pattern, source, override, clearedBy=by)
-        if self.damage is not None and pattern not in self._released:
-            self._released.add(pattern)
-            _audit.warning("override cleared", extra=_told(pattern, Source.DAMAGED_STATE, clearedBy=by))
+        if self.damage is not None and not self._is_released(pattern):
+            place = pattern, Source.DAMAGED_STATE
+            self._held[place] = self.pending[place] = Override(Mode.ENFORCE, "cleared", by, self._now())
+            self._tell("override cleared", *place, None, clearedBy=by)
+        self._cleared[pattern] = self._now()
         self._changed()
 
-    def take_over(self, stored: Held) -> None:
-        """Make what is stored, and what is still to be stored, all that is held."""
-        held = {**stored, **{place: override for place, override in self.pending.items() if override is not None}}
-        for place in [place for place, override in self.pending.items() if override is None]:
-            held.pop(place, None)
-        self._mend()
-        if held == self._held:
+    def take_over(self, stored: Held | None) -> None:
+        """Make what is stored, and what is still to be stored, all that is held.
+
+        None: nothing is stored, not even that all was cleared. Then what is held is to be stored again.
+        """
+        self.expire()
+        if stored is None:
+            stored = self._held
+            self.pending = {**stored, **self.pending}
+        now, before, mended = self._now(), self._held, self.damage is not None
+        for place in {**stored, **before}:
+            if place[1] is Source.DAMAGED_STATE:
+                self.pending[place] = None
+        merged = {**stored, **self.pending}
+        self._held = {place: override for place, override in merged.items() if override and override.holds(now)}
+        self.damage = None
+        if mended:
+            _audit.warning("the stored overrides can be read again")
+        for place in before.keys() | self._held.keys():
+            self._note_difference(place, before.get(place), self._held.get(place))
+        if mended or before != self._held:
+            self._changed()
+
+    def cannot_read(self, error: str, understood: Held) -> None:
+        """Note that what is stored was not to be read at the start, but for a part that was understood."""
+        if self.damage == error:
             return
-        for place in self._held.keys() | held.keys():
-            if self._held.get(place) != held.get(place):
-                override = held.get(place)
-                self._tell("override taken over" if override else "override gone", *place, override)
-        self._held = held
-        self._changed()
-
-    def cannot_read(self, error: str) -> None:
-        """Note that what is stored was not to be read at the start."""
         if self.damage is None:
             _audit.error("the stored overrides cannot be read; enforce acts as warn", extra={"error": error})
+            self._held = {**understood, **self._held}
         self.damage = error
         self._changed()
 
     def expire(self) -> None:
         """Let go of what has come to its end."""
         now = self._now()
-        over = [place for place, held in self._held.items() if held.until is not None and held.until <= now]
+        over = [place for place, held in self._held.items() if not held.holds(now)]
         for place in over:
-            self.pending[place] = None
             self._tell("override expired", *place, self._held.pop(place))
         if over:
             self._changed()
 
-    def _mend(self) -> None:
-        if self.damage is not None:
-            self.damage = None
-            self._released.clear()
-            _audit.warning("the stored overrides can be read again")
-            self._changed()
+    def _is_released(self, pattern: str) -> bool:
+        return (pattern, Source.DAMAGED_STATE) in self._held
 
-    def _holds(self, endpoint: Endpoint, source: Source) -> bool:
-        override = self._held.get((endpoint.pattern, source))
-        return override is not None and (override.until is None or override.until > self._now())
+    def _note_difference(self, place: Place, before: Override | None, after: Override | None) -> None:
+        if before == after or place[1] is Source.DAMAGED_STATE:
+            return
+        if after is None:
+            self._cleared[place[0]] = self._now()
+        self._tell("override taken over" if after else "override gone", *place, after or before)
 
     def _tell(self, message: str, pattern: str, source: Source, override: Override | None, **more: str) -> None:
         document = override.as_document() if override is not None else {}
-        _audit.warning(message, extra=_told(pattern, source, **document, **more))
-
-
-def _told(pattern: str, source: Source, **more: Any) -> dict[str, Any]:
-    return {"endpoint": pattern, "source": source.value, **more}
+        _audit.warning(message, extra={"endpoint": pattern, "source": source.value, **document, **more})

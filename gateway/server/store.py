@@ -3,12 +3,16 @@
 Rules of the room:
 
 - A file is written whole: to a new file, to the disk, then put in the old one's place.
-- A damaged file is put aside, never written over.
-- In Redis every override is a field of one hash, so that replicas do not write over each other's changes.
+- A damaged file is put aside, never lost. The file that takes its place says so, or a restart would take what it
+  holds for everything that was ever held.
+- In Redis every override is a field of one hash, so that replicas do not write over each other's changes. A field
+  that is always there tells a hash without overrides from one that was lost.
+- The address of a Redis may hold a password: it is in no message.
 """
 
+import asyncio
 import os
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,17 +22,23 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.errors import UnreachableError
+from gateway.errors import ConfigurationError, UnreachableError
 from gateway.server.overrides import Held, Override, Place, Source
-from gateway.settings import Settings
+from gateway.settings import PREFIX, Settings
 
 FILE_NAME = "overrides.json"
 HASH = "stage-gateway:overrides"
+_ALWAYS_THERE = b"format"
 _TIMEOUT_SECONDS = 1.0
+_NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, AttributeError)
 
 
 class DamagedError(Exception):
-    """What is stored cannot be understood."""
+    """What is stored cannot be understood, but for `understood`."""
+
+    def __init__(self, message: str, understood: Held | None = None) -> None:
+        self.understood = understood or {}
+        super().__init__(message)
 
 
 class Store(Protocol):
@@ -36,8 +46,8 @@ class Store(Protocol):
 
     shared: bool
 
-    async def load(self) -> Held:
-        """Return what is stored. Raises DamagedError, UnreachableError."""
+    async def load(self) -> Held | None:
+        """Return what is stored, None when there is nothing at all. Raises DamagedError, UnreachableError."""
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
         """Store changes; None takes one away. Raises UnreachableError."""
@@ -58,36 +68,48 @@ class DirectoryStore:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE_NAME
-        self._known: Held | None = None
+        self._known: Held = {}
+        self._looked = False  # whether `_known` is what the file holds, as far as it can be understood
+        self._damaged = False
+        self._aside: str | None = None  # the name of the damaged file that this one stands for
 
-    async def load(self) -> Held:
-        """Return what the file holds, nothing when there is none. Raises DamagedError, UnreachableError."""
+    async def load(self) -> Held | None:
+        """Return what the file holds, None when there is no file. Raises DamagedError, UnreachableError."""
         try:
-            held = _read(self._file.read_bytes())
+            data = self._file.read_bytes()
         except FileNotFoundError:
-            held = {}
+            self._known, self._aside, self._looked, self._damaged = {}, None, True, False
+            return None
         except OSError as error:
+            self._looked = False
             raise UnreachableError(f"{self._file}: cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        self._looked = True
+        try:
+            self._known, self._aside = _read(data)
+        except _NOT_UNDERSTOOD as error:
+            self._known, self._damaged = {}, True
             raise DamagedError(f"{self._file}: is damaged ({type(error).__name__}); restore or remove it") from error
-        self._known = held
-        return held
+        self._damaged = False
+        if self._aside is not None:
+            message = f"{self._file}: was damaged, and is kept as {self._aside}; restore it, or remove {FILE_NAME}"
+            raise DamagedError(message, dict(self._known))
+        return dict(self._known)
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
         """Write the file anew. Raises UnreachableError."""
-        held = dict(self._known or {})
-        for place, override in changes.items():
-            if override is None:
-                held.pop(place, None)
-            else:
-                held[place] = override
+        if not self._looked:
+            with suppress(DamagedError):
+                await self.load()
+        held = {place: override for place, override in {**self._known, **changes}.items() if override is not None}
         try:
-            if self._known is None and self._file.exists():
-                self._file.rename(self._file.with_name(f"{FILE_NAME}.damaged-{time.time_ns()}"))
-            self._write(_written(held))
+            if self._damaged:
+                self._aside = f"{FILE_NAME}.damaged-{self._file.stat().st_mtime_ns}"  # the same at every try
+                # A copy: the damaged file stays in its place until the new one is there.
+                self._file.with_name(self._aside).write_bytes(self._file.read_bytes())
+            self._write(_written(held, self._aside))
         except OSError as error:
             raise UnreachableError(f"{self._file}: cannot be written: {error.strerror}") from error
-        self._known = held
+        self._known, self._damaged = held, False
 
     def _write(self, data: bytes) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,29 +135,38 @@ class RedisStore:
     shared = True
 
     def __init__(self, address: str) -> None:
-        self._redis: Any = redis.asyncio.Redis.from_url(  # its types differ from release to release
-            address,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # the keeper comes back by itself
-        )
-
-    async def load(self) -> Held:
-        """Return what the hash holds. Raises DamagedError, UnreachableError."""
         try:
-            fields = await self._redis.hgetall(HASH)
+            self._redis: Any = redis.asyncio.Redis.from_url(  # its types differ from release to release
+                address,
+                socket_timeout=_TIMEOUT_SECONDS,
+                socket_connect_timeout=_TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),  # the keeper comes back by itself
+            )
+        except (ValueError, TypeError):  # what they say may be a part of the password
+            problem = "is no Redis address; expected redis://user:password@host:port/number, with %40 for @ and so on"
+            raise ConfigurationError(f"{PREFIX}STATE", [problem]) from None
+
+    async def load(self) -> Held | None:
+        """Return what the hash holds, None when there is no hash. Raises DamagedError, UnreachableError."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                fields = await self._redis.hgetall(HASH)
         except (RedisError, OSError) as error:
-            raise UnreachableError(f"Redis: cannot be read: {error}") from error
+            raise UnreachableError(f"Redis: cannot be read: {_cause(error)}") from error
+        if not fields:
+            return None
+        fields.pop(_ALWAYS_THERE, None)
         try:
             return {_place(name): Override.of(orjson.loads(value)) for name, value in fields.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _NOT_UNDERSTOOD as error:
             message = f"Redis: hash {HASH} is damaged ({type(error).__name__}); repair or delete it"
             raise DamagedError(message) from error
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
         """Set and delete fields of the hash, all or none. Raises UnreachableError."""
         try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
+            async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hset(HASH, _ALWAYS_THERE, b"1")
                 for place, override in changes.items():
                     if override is None:
                         pipeline.hdel(HASH, _name(place))
@@ -143,24 +174,30 @@ class RedisStore:
                         pipeline.hset(HASH, _name(place), orjson.dumps(override.as_document()))
                 await pipeline.execute()
         except (RedisError, OSError) as error:
-            raise UnreachableError(f"Redis: cannot be written: {error}") from error
+            raise UnreachableError(f"Redis: cannot be written: {_cause(error)}") from error
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
 
-def _read(data: bytes) -> Held:
-    stored = orjson.loads(data)["overrides"]
-    return {(entry["endpoint"], Source(entry["source"])): Override.of(entry) for entry in stored}
+def _read(data: bytes) -> tuple[Held, str | None]:
+    document = orjson.loads(data)
+    held = {(entry["endpoint"], Source(entry["source"])): Override.of(entry) for entry in document["overrides"]}
+    return held, document.get("damaged")
 
 
-def _written(held: Held) -> bytes:
+def _written(held: Held, aside: str | None) -> bytes:
     entries = [
         {"endpoint": pattern, "source": source.value, **override.as_document()}
         for (pattern, source), override in held.items()
     ]
-    return orjson.dumps({"overrides": entries}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    document = {"overrides": entries} if aside is None else {"overrides": entries, "damaged": aside}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _cause(error: Exception) -> str:
+    return str(error) or "no answer in time"
 
 
 def _name(place: Place) -> bytes:

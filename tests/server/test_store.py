@@ -1,0 +1,250 @@
+"""Where overrides are kept: a file, or a hash in a real Redis."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from support.redis import RedisServer, running
+
+from gateway.errors import ConfigurationError, UnreachableError
+from gateway.rollout.policy import Mode
+from gateway.server.overrides import Held, Override, Source
+from gateway.server.store import FILE_NAME, HASH, DamagedError, DirectoryStore, RedisStore, store_of
+from gateway.settings import Settings
+
+A, B = ("/api/a", Source.PERSON), ("/api/b c", Source.ALERT)
+FIRST = Override(Mode.OFF, "why — é", "who", 1000.5, 2000.25)
+SECOND = Override(Mode.WARN, "alert", "alertmanager", 1001)
+DAMAGED = [
+    b"",
+    b"{",
+    b"[]",
+    b"{}",
+    b'{"overrides": 7}',
+    b'{"overrides": [{}]}',
+    b'{"overrides": [{"endpoint": "/api/a", "source": "nobody", "mode": "off", "reason": "", "by": "", "since": 1}]}',
+    b"\xff\xfe\x00",
+]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+class TestDirectory:
+    async def test_nothing_there(self, tmp_path: Path) -> None:
+        """A directory without the file, or none at all, holds nothing, and looking makes neither."""
+        assert await DirectoryStore(tmp_path / "none" / "yet").load() is None
+        assert names(tmp_path) == []
+
+    async def test_what_is_saved_is_there(self, tmp_path: Path) -> None:
+        """What was saved is read by the next process; changes add to it and take away."""
+        folder = tmp_path / "made" / "on the way"
+        store = DirectoryStore(folder)
+        await store.save({A: FIRST, B: SECOND})
+        assert await DirectoryStore(folder).load() == {A: FIRST, B: SECOND}
+        await store.save({A: None, ("/never", Source.PERSON): None})
+        assert await DirectoryStore(folder).load() == {B: SECOND}
+        assert names(folder) == [FILE_NAME]
+
+    async def test_saving_before_reading(self, tmp_path: Path) -> None:
+        """Who saves before he could read does not write over what was there."""
+        await DirectoryStore(tmp_path).save({A: FIRST})
+        await DirectoryStore(tmp_path).save({B: SECOND})
+        assert await DirectoryStore(tmp_path).load() == {A: FIRST, B: SECOND}
+
+    async def test_writing_is_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A write that breaks off leaves the old file as it was, and the next one goes through."""
+        store = DirectoryStore(tmp_path)
+        await store.save({A: FIRST})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", _fail)
+            with pytest.raises(UnreachableError, match="cannot be written: disk full"):
+                await store.save({B: SECOND})
+        assert await DirectoryStore(tmp_path).load() == {A: FIRST}
+        await store.save({B: SECOND})
+        assert await DirectoryStore(tmp_path).load() == {A: FIRST, B: SECOND}
+
+    @pytest.mark.parametrize("content", DAMAGED)
+    async def test_damaged_file(self, content: bytes, tmp_path: Path) -> None:
+        """A file that cannot be understood is an error that names it."""
+        (tmp_path / FILE_NAME).write_bytes(content)
+        with pytest.raises(DamagedError, match=f"{FILE_NAME}: is damaged") as error:
+            await DirectoryStore(tmp_path).load()
+        assert error.value.understood == {}
+
+    async def test_damaged_file_is_put_aside(self, tmp_path: Path) -> None:
+        """What is saved over a damaged file leaves a copy of it, and the damage is known until a person ends it."""
+        file = tmp_path / FILE_NAME
+        file.write_bytes(b"precious")
+        store = DirectoryStore(tmp_path)
+        await store.save({A: FIRST})
+        await store.save({B: SECOND})
+        [_, aside] = names(tmp_path)
+        assert (tmp_path / aside).read_bytes() == b"precious"
+        for one in (store, DirectoryStore(tmp_path)):
+            with pytest.raises(DamagedError, match=aside) as error:
+                await one.load()
+            assert error.value.understood == {A: FIRST, B: SECOND}
+        file.unlink()
+        assert await store.load() is None
+        await store.save({A: FIRST})
+        assert await store.load() == {A: FIRST}
+
+    async def test_damaged_file_that_cannot_be_replaced(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When the file in its place cannot be written, the damaged one stays, and tries do not pile up copies."""
+        (tmp_path / FILE_NAME).write_bytes(b"precious")
+        store = DirectoryStore(tmp_path)
+        monkeypatch.setattr(os, "fsync", _fail)
+        for _ in range(3):
+            with pytest.raises(UnreachableError):
+                await store.save({A: FIRST})
+            with pytest.raises(DamagedError):
+                await store.load()
+        assert (tmp_path / FILE_NAME).read_bytes() == b"precious"
+        assert len([name for name in names(tmp_path) if "damaged" in name]) == 1
+
+    async def test_directory_that_cannot_be_used(self) -> None:
+        """Where nothing can be written, nothing is there to read, and saving says why it cannot be done."""
+        store = DirectoryStore(Path("/proc/stage-gateway"))
+        assert await store.load() is None
+        with pytest.raises(UnreachableError, match=r"/proc/stage-gateway/overrides\.json: cannot be written"):
+            await store.save({A: FIRST})
+
+    async def test_file_in_place_of_the_directory(self, tmp_path: Path) -> None:
+        """A file where the directory should be can be neither read nor written."""
+        (tmp_path / "state").write_text("a file")
+        store = DirectoryStore(tmp_path / "state")
+        with pytest.raises(UnreachableError, match="cannot be read"):
+            await store.load()
+        with pytest.raises(UnreachableError, match="cannot be"):
+            await store.save({A: FIRST})
+
+
+def _fail(_: int) -> None:
+    raise OSError(28, "disk full")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(tmp_path_factory.mktemp("redis"), password="s3cret") as started:
+        yield started
+
+
+@pytest.fixture
+async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
+    with server.client() as client:
+        client.flushall()
+    made = RedisStore(server.address)
+    yield made
+    await made.close()
+
+
+class TestRedis:
+    async def test_nothing_there(self, store: RedisStore) -> None:
+        """A Redis where nothing was ever stored is told from one where all was cleared."""
+        assert await store.load() is None
+        await store.save({A: FIRST})
+        await store.save({A: None})
+        assert await store.load() == {}
+
+    async def test_what_is_saved_is_there(self, store: RedisStore, server: RedisServer) -> None:
+        """What one replica saves another one reads, and changes do not write over what they do not name."""
+        other = RedisStore(server.address)
+        try:
+            await store.save({A: FIRST})
+            await other.save({B: SECOND})
+            assert await store.load() == {A: FIRST, B: SECOND}
+            await store.save({A: None})
+            assert await other.load() == {B: SECOND}
+        finally:
+            await other.close()
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"7", b"\xff"])
+    @pytest.mark.parametrize("name", [b"person /api/a", b"nobody /api/a", b"\xff"])
+    async def test_damaged_hash(self, name: bytes, content: bytes, store: RedisStore, server: RedisServer) -> None:
+        """A field that cannot be understood is an error that names the hash."""
+        await store.save({B: SECOND})
+        with server.client() as client:
+            client.hset(HASH, name, content)
+        with pytest.raises(DamagedError, match=f"hash {HASH} is damaged"):
+            await store.load()
+
+    async def test_clearing_mends_a_damaged_field(self, store: RedisStore, server: RedisServer) -> None:
+        """Clearing the endpoint of a damaged field takes the field away."""
+        await store.save({B: SECOND})
+        with server.client() as client:
+            client.hset(HASH, "person /api/a", b"{")
+        await store.save({A: None})
+        assert await store.load() == {B: SECOND}
+
+    async def test_key_of_another_kind(self, store: RedisStore, server: RedisServer) -> None:
+        """A key that is no hash can be neither read nor written."""
+        with server.client() as client:
+            client.set(HASH, "text")
+        with pytest.raises(UnreachableError, match=r"cannot be read: .*WRONGTYPE"):
+            await store.load()
+        with pytest.raises(UnreachableError, match=r"cannot be written: .*WRONGTYPE"):
+            await store.save({A: FIRST})
+
+    async def test_redis_that_hangs(self, store: RedisStore, server: RedisServer) -> None:
+        """A Redis that takes connections and does not answer costs a second or so, connected before or not."""
+        await store.save({A: FIRST})
+        with server.hanging():
+            for work in (store.load, lambda: store.save({A: None}), store.load):
+                begin = time.monotonic()
+                with pytest.raises(UnreachableError, match="Redis: cannot be"):
+                    await work()
+                assert time.monotonic() - begin < 1.5
+        assert await store.load() in ({A: FIRST}, {})  # what was sent while it hung may have arrived
+
+    @pytest.mark.parametrize("password", ["", ":wr0ng@"])
+    async def test_wrong_password(self, password: str, server: RedisServer) -> None:
+        """A Redis that does not let us in cannot be read, and the message holds no password."""
+        store = RedisStore(f"redis://{password}127.0.0.1:{server.port}")
+        try:
+            with pytest.raises(UnreachableError, match="cannot be read") as error:
+                await store.load()
+            assert "wr0ng" not in str(error.value)
+        finally:
+            await store.close()
+
+    async def test_nobody_there(self, tmp_path: Path) -> None:
+        """A Redis that is not there cannot be reached, at once."""
+        store = RedisStore(RedisServer(tmp_path).address)
+        begin = time.monotonic()
+        with pytest.raises(UnreachableError, match="cannot be read"):
+            await store.load()
+        with pytest.raises(UnreachableError, match="cannot be written"):
+            await store.save({A: FIRST})
+        assert time.monotonic() - begin < 0.5
+        await store.close()
+
+
+@pytest.mark.parametrize("address", ["redis://:s3/cret@host", "redis://:s3cret@host:port", "redis://:s3cret@h?db=x"])
+def test_address_that_is_none(address: str) -> None:
+    """An address that cannot be read is a configuration error without any part of the address."""
+    with pytest.raises(ConfigurationError, match="STAGE_GATEWAY_STATE: is no Redis address") as error:
+        RedisStore(address)
+    assert "s3" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [("/var/lib/x", DirectoryStore), ("redis://h", RedisStore), ("rediss://h", RedisStore), ("Redis://h", RedisStore)],
+)
+def test_store_of_a_setting(state: str, kind: type) -> None:
+    """`STATE` names a directory or a Redis."""
+    assert isinstance(store_of(Settings(state=state)), kind)
+
+
+async def test_file_is_for_people(tmp_path: Path) -> None:
+    """The file is JSON with one entry for each override."""
+    held: Held = {A: FIRST}
+    await DirectoryStore(tmp_path).save(dict(held))
+    assert orjson.loads((tmp_path / FILE_NAME).read_bytes()) == {
+        "overrides": [{"endpoint": "/api/a", "source": "person", **FIRST.as_document()}]
+    }
