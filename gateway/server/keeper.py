@@ -59,7 +59,7 @@ class Keeper:
     async def _load(self) -> None:
         async with self._one_at_a_time:
             try:
-                held = await self._store.load()
+                held, goes_on = await self._store.load()
             except (UnreachableError, DamagedError) as error:
                 self._note(str(error))
                 if not self._read:
@@ -68,7 +68,7 @@ class Keeper:
                 return
             self._read = True
             self._note(None)
-            self._overrides.take_over(held)
+            self._overrides.take_over(held, whole=goes_on)
 
     async def _run(self) -> None:
         while True:

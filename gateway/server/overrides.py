@@ -125,15 +125,15 @@ class Overrides:
         self._cleared[pattern] = self._now()
         self._changed()
 
-    def take_over(self, stored: Held | None) -> None:
+    def take_over(self, stored: Held, *, whole: bool = True) -> None:
         """Make what is stored, and what is still to be stored, all that is held.
 
-        None: nothing is stored, not even that all was cleared. Then what is held is to be stored again.
+        `whole` False: what was stored before is lost. Then what is held stays, and is to be stored again.
         """
         self.expire()
-        if stored is None:
-            stored = self._held
-            self.pending = {**stored, **self.pending}
+        if not whole:
+            lost = {place: override for place, override in self._held.items() if place not in stored}
+            self.pending = {**lost, **self.pending}
         now, before, mended = self._now(), self._held, self.damage is not None
         for place in {**stored, **before}:
             if place[1] is Source.DAMAGED_STATE:

@@ -6,7 +6,7 @@ Rules of the room:
 - A damaged file is put aside, never lost. The file that takes its place says so, or a restart would take what it
   holds for everything that was ever held.
 - In Redis every override is a field of one hash, so that replicas do not write over each other's changes. A field
-  that is always there tells a hash without overrides from one that was lost.
+  that is made with the hash tells it from one that came in the place of a lost one.
 - The address of a Redis may hold a password: it is in no message.
 """
 
@@ -28,7 +28,7 @@ from gateway.settings import PREFIX, Settings
 
 FILE_NAME = "overrides.json"
 HASH = "stage-gateway:overrides"
-_ALWAYS_THERE = b"format"
+_MADE_WITH_IT = b"hash"
 _TIMEOUT_SECONDS = 1.0
 _NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -46,8 +46,11 @@ class Store(Protocol):
 
     shared: bool
 
-    async def load(self) -> Held | None:
-        """Return what is stored, None when there is nothing at all. Raises DamagedError, UnreachableError."""
+    async def load(self) -> tuple[Held, bool]:
+        """Return what is stored, and whether it goes on from what was stored before, or that is lost.
+
+        Raises DamagedError, UnreachableError.
+        """
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
         """Store changes; None takes one away. Raises UnreachableError."""
@@ -73,13 +76,13 @@ class DirectoryStore:
         self._damaged = False
         self._aside: str | None = None  # the name of the damaged file that this one stands for
 
-    async def load(self) -> Held | None:
-        """Return what the file holds, None when there is no file. Raises DamagedError, UnreachableError."""
+    async def load(self) -> tuple[Held, bool]:
+        """Return what the file holds, and whether there is one. Raises DamagedError, UnreachableError."""
         try:
             data = self._file.read_bytes()
         except FileNotFoundError:
             self._known, self._aside, self._looked, self._damaged = {}, None, True, False
-            return None
+            return {}, False
         except OSError as error:
             self._looked = False
             raise UnreachableError(f"{self._file}: cannot be read: {error.strerror}") from error
@@ -93,7 +96,7 @@ class DirectoryStore:
         if self._aside is not None:
             message = f"{self._file}: was damaged, and is kept as {self._aside}; restore it, or remove {FILE_NAME}"
             raise DamagedError(message, dict(self._known))
-        return dict(self._known)
+        return dict(self._known), True
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
         """Write the file anew. Raises UnreachableError."""
@@ -135,6 +138,7 @@ class RedisStore:
     shared = True
 
     def __init__(self, address: str) -> None:
+        self._made: bytes | None = None
         try:
             self._redis: Any = redis.asyncio.Redis.from_url(  # its types differ from release to release
                 address,
@@ -146,27 +150,28 @@ class RedisStore:
             problem = "is no Redis address; expected redis://user:password@host:port/number, with %40 for @ and so on"
             raise ConfigurationError(f"{PREFIX}STATE", [problem]) from None
 
-    async def load(self) -> Held | None:
-        """Return what the hash holds, None when there is no hash. Raises DamagedError, UnreachableError."""
+    async def load(self) -> tuple[Held, bool]:
+        """Return what the hash holds, and whether it is the one from before. Raises DamagedError, UnreachableError."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 fields = await self._redis.hgetall(HASH)
         except (RedisError, OSError) as error:
             raise UnreachableError(f"Redis: cannot be read: {_cause(error)}") from error
-        if not fields:
-            return None
-        fields.pop(_ALWAYS_THERE, None)
+        made = fields.pop(_MADE_WITH_IT, None)
         try:
-            return {_place(name): Override.of(orjson.loads(value)) for name, value in fields.items()}
+            held = {_place(name): Override.of(orjson.loads(value)) for name, value in fields.items()}
         except _NOT_UNDERSTOOD as error:
             message = f"Redis: hash {HASH} is damaged ({type(error).__name__}); repair or delete it"
             raise DamagedError(message) from error
+        goes_on = made is not None and self._made in {None, made}
+        self._made = made or self._made
+        return held, goes_on
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
         """Set and delete fields of the hash, all or none. Raises UnreachableError."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hset(HASH, _ALWAYS_THERE, b"1")
+                pipeline.hsetnx(HASH, _MADE_WITH_IT, os.urandom(8).hex())
                 for place, override in changes.items():
                     if override is None:
                         pipeline.hdel(HASH, _name(place))

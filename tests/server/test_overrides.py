@@ -141,10 +141,15 @@ def test_what_is_not_stored_yet_wins(room: Room) -> None:
 
 
 def test_stored_overrides_that_were_lost(room: Room) -> None:
-    """When nothing at all is stored any more, the last known stays and is to be stored again."""
+    """When what was stored is lost, the last known stays and is to be stored again."""
     room.overrides.take_over({ALERT: held()})
-    room.overrides.take_over(None)
-    assert (room.mode(), room.overrides.pending) == (Mode.WARN, {ALERT: held()})
+    other = ("/other", Source.PERSON)
+    room.overrides.take_over({other: held()}, whole=False)
+    assert (room.mode(), room.mode(pattern="/other"), room.overrides.pending) == (
+        Mode.WARN,
+        Mode.WARN,
+        {ALERT: held()},
+    )
 
 
 def test_damage(room: Room, caplog: pytest.LogCaptureFixture) -> None:

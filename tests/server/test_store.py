@@ -37,7 +37,7 @@ def names(folder: Path) -> list[str]:
 class TestDirectory:
     async def test_nothing_there(self, tmp_path: Path) -> None:
         """A directory without the file, or none at all, holds nothing, and looking makes neither."""
-        assert await DirectoryStore(tmp_path / "none" / "yet").load() is None
+        assert await DirectoryStore(tmp_path / "none" / "yet").load() == ({}, False)
         assert names(tmp_path) == []
 
     async def test_what_is_saved_is_there(self, tmp_path: Path) -> None:
@@ -45,16 +45,16 @@ class TestDirectory:
         folder = tmp_path / "made" / "on the way"
         store = DirectoryStore(folder)
         await store.save({A: FIRST, B: SECOND})
-        assert await DirectoryStore(folder).load() == {A: FIRST, B: SECOND}
+        assert await DirectoryStore(folder).load() == ({A: FIRST, B: SECOND}, True)
         await store.save({A: None, ("/never", Source.PERSON): None})
-        assert await DirectoryStore(folder).load() == {B: SECOND}
+        assert await DirectoryStore(folder).load() == ({B: SECOND}, True)
         assert names(folder) == [FILE_NAME]
 
     async def test_saving_before_reading(self, tmp_path: Path) -> None:
         """Who saves before he could read does not write over what was there."""
         await DirectoryStore(tmp_path).save({A: FIRST})
         await DirectoryStore(tmp_path).save({B: SECOND})
-        assert await DirectoryStore(tmp_path).load() == {A: FIRST, B: SECOND}
+        assert await DirectoryStore(tmp_path).load() == ({A: FIRST, B: SECOND}, True)
 
     async def test_writing_is_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A write that breaks off leaves the old file as it was, and the next one goes through."""
@@ -64,9 +64,9 @@ class TestDirectory:
             patch.setattr(os, "fsync", _fail)
             with pytest.raises(UnreachableError, match="cannot be written: disk full"):
                 await store.save({B: SECOND})
-        assert await DirectoryStore(tmp_path).load() == {A: FIRST}
+        assert await DirectoryStore(tmp_path).load() == ({A: FIRST}, True)
         await store.save({B: SECOND})
-        assert await DirectoryStore(tmp_path).load() == {A: FIRST, B: SECOND}
+        assert await DirectoryStore(tmp_path).load() == ({A: FIRST, B: SECOND}, True)
 
     @pytest.mark.parametrize("content", DAMAGED)
     async def test_damaged_file(self, content: bytes, tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ class TestDirectory:
                 await one.load()
             assert error.value.understood == {A: FIRST, B: SECOND}
         file.unlink()
-        assert await store.load() is None
+        assert await store.load() == ({}, False)
         await store.save({A: FIRST})
-        assert await store.load() == {A: FIRST}
+        assert await store.load() == ({A: FIRST}, True)
 
     async def test_damaged_file_that_cannot_be_replaced(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the file in its place cannot be written, the damaged one stays, and tries do not pile up copies."""
@@ -110,7 +110,7 @@ class TestDirectory:
     async def test_directory_that_cannot_be_used(self) -> None:
         """Where nothing can be written, nothing is there to read, and saving says why it cannot be done."""
         store = DirectoryStore(Path("/proc/stage-gateway"))
-        assert await store.load() is None
+        assert await store.load() == ({}, False)
         with pytest.raises(UnreachableError, match=r"/proc/stage-gateway/overrides\.json: cannot be written"):
             await store.save({A: FIRST})
 
@@ -146,10 +146,10 @@ async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
 class TestRedis:
     async def test_nothing_there(self, store: RedisStore) -> None:
         """A Redis where nothing was ever stored is told from one where all was cleared."""
-        assert await store.load() is None
+        assert await store.load() == ({}, False)
         await store.save({A: FIRST})
         await store.save({A: None})
-        assert await store.load() == {}
+        assert await store.load() == ({}, True)
 
     async def test_what_is_saved_is_there(self, store: RedisStore, server: RedisServer) -> None:
         """What one replica saves another one reads, and changes do not write over what they do not name."""
@@ -157,9 +157,9 @@ class TestRedis:
         try:
             await store.save({A: FIRST})
             await other.save({B: SECOND})
-            assert await store.load() == {A: FIRST, B: SECOND}
+            assert await store.load() == ({A: FIRST, B: SECOND}, True)
             await store.save({A: None})
-            assert await other.load() == {B: SECOND}
+            assert await other.load() == ({B: SECOND}, True)
         finally:
             await other.close()
 
@@ -173,13 +173,26 @@ class TestRedis:
         with pytest.raises(DamagedError, match=f"hash {HASH} is damaged"):
             await store.load()
 
+    async def test_redis_that_lost_everything(self, store: RedisStore, server: RedisServer) -> None:
+        """A hash that is gone, or was made anew by another replica, does not go on from the one before."""
+        await store.save({A: FIRST})
+        assert await store.load() == ({A: FIRST}, True)
+        with server.client() as client:
+            client.flushall()
+        assert await store.load() == ({}, False)
+        other = RedisStore(server.address)
+        await other.save({B: SECOND})
+        await other.close()
+        assert await store.load() == ({B: SECOND}, False)
+        assert await store.load() == ({B: SECOND}, True)
+
     async def test_clearing_mends_a_damaged_field(self, store: RedisStore, server: RedisServer) -> None:
         """Clearing the endpoint of a damaged field takes the field away."""
         await store.save({B: SECOND})
         with server.client() as client:
             client.hset(HASH, "person /api/a", b"{")
         await store.save({A: None})
-        assert await store.load() == {B: SECOND}
+        assert await store.load() == ({B: SECOND}, True)
 
     async def test_key_of_another_kind(self, store: RedisStore, server: RedisServer) -> None:
         """A key that is no hash can be neither read nor written."""
@@ -199,7 +212,7 @@ class TestRedis:
                 with pytest.raises(UnreachableError, match="Redis: cannot be"):
                     await work()
                 assert time.monotonic() - begin < 1.5
-        assert await store.load() in ({A: FIRST}, {})  # what was sent while it hung may have arrived
+        assert (await store.load())[0] in ({A: FIRST}, {})  # what was sent while it hung may have arrived
 
     @pytest.mark.parametrize("password", ["", ":wr0ng@"])
     async def test_wrong_password(self, password: str, server: RedisServer) -> None:
