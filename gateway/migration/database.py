@@ -44,9 +44,10 @@ def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True)
 
 
 def place(url: str) -> str:
-    """Return where an address leads, without its password."""
+    """Return where an address leads, without its password, also when that was mistaken for something else."""
     parts = conninfo_to_dict(url)
-    return f"database {parts.get('dbname', '')} at {parts.get('host', 'the local socket')}"
+    name, host = str(parts.get("dbname", "")), str(parts.get("host", "the local socket"))
+    return "database" if "@" in name + host else f"database {name} at {host}"
 
 
 def _open(url: str, purpose: str) -> Connection:
@@ -56,13 +57,13 @@ def _open(url: str, purpose: str) -> Connection:
         address = make_conninfo(**given)
         return psycopg.connect(address, autocommit=True, row_factory=dict_row)
     except psycopg.ProgrammingError as error:
-        raise ConfigurationError("environment", [f"{VARIABLE}: is no address of a database: {_line(error)}"]) from error
+        # The driver's own words may hold the password.
+        cure = "is no address of a database, expected postgresql://user:password@host:port/name; in a password write "
+        raise ConfigurationError("environment", [f"{VARIABLE}: {cure}@ as %40, / as %2F and % as %25"]) from error
     except psycopg.OperationalError as error:
-        try:
-            where = place(url)
-        except psycopg.Error:
-            where = "database"
-        raise UnreachableError(f"{where}: cannot be reached ({VARIABLE}): {_line(error)}") from error
+        where = place(url)
+        why = "check user, password and host" if where == "database" else _line(error)
+        raise UnreachableError(f"{where}: cannot be reached ({VARIABLE}): {why}") from error
 
 
 def _set_up(connection: Connection, spec: Spec) -> None:
@@ -73,6 +74,20 @@ def _set_up(connection: Connection, spec: Spec) -> None:
     # Where the server's platform cannot, a killed run keeps its lock until its statement ends.
     with suppress(errors.InvalidParameterValue):
         connection.execute("SELECT set_config(%s, '500ms', false)", [_CLIENT_CHECK])
+
+
+def want_own_schema(connection: Connection, spec: Spec) -> None:
+    """Refuse a schema in which others may create objects: their functions could run with this role's rights.
+
+    Raises WrongDatabaseError. PostgreSQL manual, "Writing SECURITY DEFINER Functions Safely".
+    """
+    others = one(connection, statement("creators"), {"schema": spec.schema_})["others"]
+    if others:
+        cure = f"REVOKE CREATE ON SCHEMA {spec.schema_} FROM {others}"
+        raise WrongDatabaseError(
+            f"schema {spec.schema_}: {others} may create objects there, which could run with the rights of this role; "
+            f"first {cure}"
+        )
 
 
 def _want_writable(connection: Connection, where: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.errors import RefusedError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target, find_targets
-from gateway.migration.database import Connection, one
+from gateway.migration.database import Connection, one, want_own_schema
 from gateway.migration.guard import install_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.mapping import Spellings, spellings
@@ -44,6 +44,7 @@ def start(
     WrongDatabaseError, nothing written.
     """
     take_lock(connection)
+    want_own_schema(connection, spec)
     targets = find_targets(connection, spec, max(map(len, vocabulary.canonical)))
     check_views(connection, targets)
     before = _to_go_on_with(connection, targets, vocabulary)

@@ -51,7 +51,41 @@ def test_address_that_is_missing_or_none_is_2(nowhere: Migration) -> None:
     assert missing.err == ("environment: STAGE_GATEWAY_DATABASE_URL: missing, expected the address of the database\n")
     wrong = nowhere.command("verify", url="http://x:secret@y/z")
     assert wrong.code == 2
-    assert wrong.err.startswith("environment: STAGE_GATEWAY_DATABASE_URL: is no address of a database: ")
+    assert wrong.err.startswith("environment: STAGE_GATEWAY_DATABASE_URL: is no address of a database, expected ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres//u:S3cret@127.0.0.1/db",
+        "postgresql://u:S3%zzcret@127.0.0.1:1/db",
+        "postgresql://u:S3/cret@127.0.0.1:1/db",
+        "postgresql://u:S3@cret@127.0.0.1:1/db",
+        "host=127.0.0.1 port=1 password=S3 cret",
+    ],
+)
+def test_no_part_of_a_password_is_told(nowhere: Migration, url: str) -> None:
+    """An address that is written wrongly is not repeated: parts of the password may stand anywhere in it."""
+    made = nowhere.command("verify", url=url)
+    assert made.code in {2, 3}
+    assert "cret" not in made.err
+    assert "S3" not in made.err
+
+
+@pytest.mark.parametrize("grantee", ["PUBLIC", "planter"])
+def test_schema_in_which_others_create_is_refused(migration: Migration, grantee: str) -> None:
+    """A run does not begin where another role could plant a function that it, or its triggers, would call."""
+    migration.execute("DROP ROLE IF EXISTS planter")
+    migration.execute("CREATE ROLE planter")
+    migration.execute(f"GRANT CREATE ON SCHEMA public TO {grantee}")
+    try:
+        made = migration.command("migrate", "run", "--no-snapshot")
+        assert made.code == 2
+        assert f"first REVOKE CREATE ON SCHEMA public FROM {grantee}" in made.err
+        assert migration.execute("SELECT to_regclass('stage_migration_runs')::text") == [(None,)]
+    finally:
+        migration.execute(f"REVOKE CREATE ON SCHEMA public FROM {grantee}")
+        migration.execute("DROP ROLE planter")
 
 
 def test_read_only_server_is_told(migration: Migration) -> None:

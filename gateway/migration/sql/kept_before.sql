@@ -1,5 +1,6 @@
--- Whether any row between these keys has an undo row: more than is asked, and answered by one look into the index. Only
--- the holder of the advisory lock writes undo rows, so the answer stays true.
+-- Whether any of these rows has an undo row. By the keys themselves: a range would be read in the order of the undo
+-- table, which need not be that of the table's own collation. Only the holder of the advisory lock writes undo rows,
+-- so the answer stays true.
 SELECT EXISTS (
-  SELECT FROM {undo} WHERE key BETWEEN %(start)s::text::{key_type} AND %(end)s::text::{key_type}
+  SELECT FROM {undo} WHERE key = ANY (%(keys)s::text[]::{key_type}[])
 ) AS there

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from typing import Any
 
 from gateway.stages.vocabulary import Vocabulary
 
 TOLERANCE = Decimal("0.000001")
+# As exact as PostgreSQL's numeric: 131,072 digits before the point and 16,383 behind it (manual, "Numeric Types").
+EXACT = Context(prec=150_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def rederive(column: Mapping[str, Any], before: str, vocabulary: Vocabulary) -> Any:
@@ -15,9 +17,10 @@ def rederive(column: Mapping[str, Any], before: str, vocabulary: Vocabulary) -> 
     if column["shape"] == "value":
         return vocabulary.resolve(before)
     value = parsed(before)
-    if column["shape"] == "keys":
-        return _keys(value, vocabulary, weighted=column["weighted"])
-    return _each(value, vocabulary, column["field"], column["weight"])
+    with localcontext(EXACT):
+        if column["shape"] == "keys":
+            return _keys(value, vocabulary, weighted=column["weighted"])
+        return _each(value, vocabulary, column["field"], column["weight"])
 
 
 def parsed(text: str) -> Any:
@@ -35,6 +38,11 @@ def _keys(value: Any, vocabulary: Vocabulary, *, weighted: bool) -> Any:
     return made
 
 
+def _marked(number: Decimal) -> list[str]:
+    """Return a number as JSON that no text is equal to; numbers of one value are equal, as they are to jsonb."""
+    return ["number", str(number.normalize())]
+
+
 def _each(value: Any, vocabulary: Vocabulary, field: str, weight: str | None) -> Any:
     stages = [vocabulary.resolve(element[field]) for element in value]
     if None in stages:
@@ -43,7 +51,7 @@ def _each(value: Any, vocabulary: Vocabulary, field: str, weight: str | None) ->
     groups: dict[str, list[int]] = {}
     for place, element in enumerate(value):
         rest = {name: member for name, member in element.items() if name not in {field, weight}}
-        groups.setdefault(json.dumps([stages[place], rest], sort_keys=True, default=str), []).append(place)
+        groups.setdefault(json.dumps([stages[place], rest], sort_keys=True, default=_marked), []).append(place)
     for place, element in enumerate(value):
         alike = next(group for group in groups.values() if place in group)
         merges = weight is not None and len({value[other][field] for other in alike}) > 1

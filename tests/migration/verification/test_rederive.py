@@ -33,6 +33,21 @@ CASES: list[tuple[dict[str, Any], str, Any]] = [
         [{"stage": "seed", "weight": Decimal("0.5")}] * 2,
     ),
     (EACH, '[{"stage": "bogus", "weight": 1}]', None),
+    (
+        KEYS,
+        '{"Seed": 0.111111111111111111111111111111111, "seed": 0.111111111111111111111111111111111}',
+        {"seed": Decimal("0.222222222222222222222222222222222")},
+    ),
+    (
+        EACH,
+        '[{"stage": "Seed", "weight": 1, "x": 1}, {"stage": "seed", "weight": 1, "x": "1"}]',
+        [{"stage": "seed", "weight": 1, "x": 1}, {"stage": "seed", "weight": 1, "x": "1"}],
+    ),
+    (
+        EACH,
+        '[{"stage": "Seed", "weight": 1, "x": 1}, {"stage": "seed", "weight": 1, "x": 1.0}]',
+        [{"stage": "seed", "weight": 2, "x": 1}],
+    ),
 ]
 
 

@@ -24,6 +24,15 @@ PLANTED = [
     ("nulls", f"{AS_REPLICA}UPDATE portfoliocompanies SET stage = NULL WHERE id = {NEVER_WRITTEN}"),
     ("weights", f"UPDATE fund_strategy_models SET stage_allocation = '{{\"seed\": 0.9}}' WHERE id = {A_MODEL}"),
     ("weights", 'INSERT INTO fund_baselines VALUES (\'n\', 1, \'[{"stage": "seed", "weight": 0.9}]\')'),
+    ("weights", f'UPDATE fund_strategy_models SET stage_allocation = \'{{"seed": "1"}}\' WHERE id = {A_MODEL}'),
+    (
+        "weights",
+        f'UPDATE fund_strategy_models SET stage_allocation = \'{{"seed": 1, "series-a": null}}\' WHERE id = {A_MODEL}',
+    ),
+    (
+        "weights",
+        'INSERT INTO fund_baselines VALUES (\'n\', 1, \'[{"stage": "seed", "weight": 1}, {"stage": "seed"}]\')',
+    ),
     ("undo rows", f"UPDATE stage_migration_undo_1 SET before = 'SEED' WHERE key = {A_COMPANY}"),
     ("undo rows", f"UPDATE stage_migration_undo_1 SET after_hash = after_hash + 1 WHERE key = {A_COMPANY}"),
     ("undo rows", f"UPDATE stage_migration_undo_1 SET key = key + 1 WHERE key = {A_COMPANY}"),
