@@ -11,7 +11,7 @@ from psycopg import sql
 
 from gateway.errors import GatewayError
 from gateway.migration.catalog import Target
-from gateway.migration.database import Connection, one
+from gateway.migration.database import Connection, one, patiently
 from gateway.migration.mapping import Spellings, streamed
 from gateway.migration.shapes import fragments, parameters
 from gateway.migration.spec import Shape, Spec
@@ -60,7 +60,8 @@ class ColumnPlan:
 def plan_column(connection: Connection, target: Target, vocabulary: Vocabulary, spec: Spec) -> ColumnPlan:
     """Return what a run would do to one column; `faults` is left at 0, `faults_of` yields them."""
     slots, values = fragments(target), parameters(target, vocabulary, {})
-    extent = one(connection, statement("extent", **slots), values)
+    with patiently(connection, f"{spec.lock_timeout_ms}ms"):
+        extent = one(connection, statement("extent", **slots), values)
     changes = [
         Change(row["fund"], row["name"], vocabulary.resolve(row["name"]), row["rows"])
         for row in streamed(connection, statement("changes", **slots), values)

@@ -79,7 +79,8 @@ class Spec(_Member):
     def _names_each_once(self) -> Self:
         tables = [table.table for table in self.tables]
         columns = [[column.column for column in table.columns] for table in self.tables]
-        for names in [tables, *columns]:
+        views = [table.view for table in self.tables if table.view is not None]
+        for names in [tables, views, *columns]:
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"{twice!r} once, it stands twice")

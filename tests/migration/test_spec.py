@@ -45,6 +45,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"tables": [{**TABLE, "key": "a%s"}]}, "$.tables[0].key: got 'a%s', expected a name without %"),
     ({"tables": [TABLE, TABLE]}, "expected 't' once, it stands twice"),
     ({"tables": [{**TABLE, "columns": [STAGE, STAGE]}]}, "expected 'stage' once, it stands twice"),
+    ({"tables": [{**TABLE, "view": "v"}, {**TABLE, "table": "u", "view": "v"}]}, "expected 'v' once, it stands twice"),
     ({"tables": [TABLE], "batchRows": "5"}, "$.batchRows: got '5', expected a valid integer"),
     ({"tables": [TABLE], "batchRows": 0}, "$.batchRows: got 0, expected greater than or equal to 1"),
     ({"tables": [TABLE], "lag": {"source": "guess"}}, "$.lag.source: got 'guess', expected 'pg_stat_replication'"),
