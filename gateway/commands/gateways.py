@@ -75,7 +75,7 @@ def mode(
         print_json(documents)
     for address, document in documents.items():
         if not as_json:
-            show(f"{address}  {document['endpoint']} is in {document['mode']}")
+            show(f"{address}  {document['endpoint']} is {_in_mode(document['mode'])}")
         if not document["stored"]:
             typer.echo(f"{address}: in force, but not stored yet; a restart now would forget it", err=True)
             code = code or 1
@@ -96,6 +96,10 @@ def _change(
     if reason is None:
         raise typer.BadParameter("say why the endpoint is held", param_hint="--reason")
     return {"endpoint": endpoint, "mode": mode, "reason": reason, "by": by, "seconds": _seconds(duration)}
+
+
+def _in_mode(mode: str | None) -> str:
+    return "no endpoint now" if mode is None else f"in {mode}"
 
 
 def _seconds(duration: str | None) -> float | None:

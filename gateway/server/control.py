@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from gateway.errors import GatewayError
 from gateway.rollout.endpoints import Endpoint
@@ -48,6 +48,7 @@ class _Alert(BaseModel):
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
     annotations: dict[str, str] = {}
+    began: AwareDatetime | None = Field(default=None, alias="startsAt")
 
 
 class _Webhook(BaseModel):
@@ -87,7 +88,8 @@ class Control:
             raise CallError(422, _faults(error)) from None
         endpoints = self._steering.service.rules.endpoints.endpoints
         endpoint = endpoints.get(call.endpoint)
-        if endpoint is None:
+        # What holds an endpoint that is gone for now can be let go of, or it would hold it when it comes back.
+        if endpoint is None and (call.mode is not None or not self._overrides.knows(call.endpoint)):
             raise CallError(
                 404, f"there is no endpoint {call.endpoint!r}; the configuration has {', '.join(endpoints)}"
             )
@@ -102,8 +104,9 @@ class Control:
                 call.endpoint, Source.PERSON, Override(Mode(call.mode), call.reason, call.by, now, until)
             )
         stored = await self._keeper.flush()
-        in_force = self._steering.service.mode_of(endpoint)
-        return {"endpoint": call.endpoint, "mode": in_force, "override": self.holds(endpoint), "stored": stored}
+        in_force = None if endpoint is None else self._steering.service.mode_of(endpoint)
+        override = None if endpoint is None else self.holds(endpoint)
+        return {"endpoint": call.endpoint, "mode": in_force, "override": override, "stored": stored}
 
     async def follow_alerts(self, body: bytes) -> dict[str, Any]:
         """Demote the endpoints that firing alerts ask for; returns those, and why others were not. Raises CallError."""
@@ -141,6 +144,8 @@ def _objection(alert: _Alert, endpoint: Endpoint | None, overrides: Overrides) -
         return "autoDemote is not set"
     if Source.ALERT in overrides.of(endpoint):
         return "is demoted already"
+    if alert.began is not None and overrides.was_cleared_since(endpoint.pattern, alert.began.timestamp()):
+        return "began before a person cleared the endpoint"
     return None
 
 

@@ -100,6 +100,10 @@ class Overrides:
             mode = less_strict(override.mode, mode)
         return mode
 
+    def knows(self, pattern: str) -> bool:
+        """Whether anything holds this pattern, be it an endpoint now or not."""
+        return any((pattern, source) in self._held for source in (Source.PERSON, Source.ALERT))
+
     def was_cleared_since(self, pattern: str, moment: float) -> bool:
         """Whether an endpoint was let go of after a moment, as far as this process knows."""
         return self._cleared.get(pattern, moment - 1) >= moment
