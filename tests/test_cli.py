@@ -19,7 +19,7 @@ from support.process import COMMAND, Gateway, configuration
 from gateway.cli import main
 
 STRATEGIES = "/api/portfolio/strategies"
-COMMANDS = ["serve", "demo", "check", "schema", "explain", "status"]
+COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode"]
 BAD = {"upstreams": {}, "defaultMode": "loud"}
 
 

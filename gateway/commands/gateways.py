@@ -54,10 +54,8 @@ def mode(
     leads back. Exit 3, naming them, when a gateway cannot be reached, 1 when one keeps it but could not store it.
 
     \b
-    Examples:
-      stage-gateway mode
-      stage-gateway mode /api/portfolio/strategies warn --reason "partner sends old names" --for 4h
-      stage-gateway mode --clear /api/portfolio/strategies
+    Example: stage-gateway mode /api/portfolio/strategies warn --reason "old names" --for 4h
+             stage-gateway mode --clear /api/portfolio/strategies
     """  # noqa: D301 - the mark for lines that are not to be wrapped
     from gateway.server.client import fetch_status, send_mode
 
@@ -93,8 +91,10 @@ def _change(
     if mode not in {"warn", "off"}:
         cure = "'warn' or 'off'; an endpoint is only made stricter in the configuration file"
         raise typer.BadParameter(f"got {mode!r}, expected {cure}", param_hint="MODE")
-    if reason is None:
+    if reason is None or not reason.strip():
         raise typer.BadParameter("say why the endpoint is held", param_hint="--reason")
+    if not reason.isprintable():  # among others, bytes of the terminal that are no UTF-8
+        raise typer.BadParameter("expected one line of text", param_hint="--reason")
     return {"endpoint": endpoint, "mode": mode, "reason": reason, "by": by, "seconds": _seconds(duration)}
 
 
