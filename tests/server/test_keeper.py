@@ -195,7 +195,13 @@ class TestRedis:
         eventually(lambda: mode(other) == "warn", timeout=1)
         with server.hanging():
             eventually(lambda: mode(one) == mode(other) == "enforce", timeout=3)
+            other.signal(signal.SIGSTOP)  # it comes back to Redis last
             one.hold(STRATEGIES, "off")
+        try:
+            with server.client() as client:
+                eventually(lambda: b'"off"' in (client.hget(HASH, f"person {STRATEGIES}") or b""), timeout=4)
+        finally:
+            other.signal(signal.SIGCONT)
         eventually(lambda: mode(other) == "off", timeout=4)
         time.sleep(1)
         assert mode(one) == mode(other) == "off"
