@@ -89,9 +89,13 @@ def test_standby_is_refused_and_reads_flip_there_too(
     before = migration.execute("SELECT id, stage FROM portfoliocompanies ORDER BY id")
     migration.migrated()
     migration.command("reads", "legacy")
+    ((written,),) = migration.execute("SELECT pg_current_wal_insert_lsn()")
+    eventually(
+        lambda: standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (written,)).fetchone() == (True,)
+    )
     with psycopg.connect(at_standby, autocommit=True) as reader:
         query = "SELECT id, stage FROM portfoliocompanies_stages ORDER BY id"
-        eventually(lambda: reader.execute("SELECT mode FROM stage_read_mode").fetchone() == ("legacy",))
+        assert reader.execute("SELECT mode FROM stage_read_mode").fetchone() == ("legacy",)
         assert reader.execute(query).fetchall() == before
     assert migration.command("verify", url=at_standby).code == 0
 
