@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         default_factory=default_state,
         description="where overrides outlive the process: a directory, or redis:// for several replicas",
     )
+    watch_config: bool = Field(default=False, description="reload also when the content of the file changes")
     dry_run: bool | None = Field(default=None, validation_alias=AliasChoices("DRY_RUN"))
 
     @property

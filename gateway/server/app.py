@@ -75,6 +75,7 @@ class App:
         await proxy_site.start()
         await web.SockSite(admin_runner, admin).start()
         self._catch_signals()
+        watching = asyncio.create_task(self._reloader.watch()) if settings.watch_config else None
         ports = (public.getsockname()[1], admin.getsockname()[1])
         rules = self._handler.service.rules
         _log.info(
@@ -94,6 +95,8 @@ class App:
             await self._stop.wait()
             await self._drain(proxy_site)
         finally:
+            if watching is not None:
+                watching.cancel()
             self._handler.service.close()
             await self._keeper.close()
             await proxy_runner.cleanup()

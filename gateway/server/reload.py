@@ -9,6 +9,7 @@ from gateway.errors import ConfigurationError
 from gateway.proxy.service import Service
 from gateway.rules.load import load, warnings
 from gateway.server.steering import Steering
+from gateway.server.watcher import Watcher
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger("gateway.config")
@@ -30,10 +31,16 @@ class Reloader:
         self._dry_run = dry_run
         self._steering = steering
         self._metrics = metrics
+        self._watcher = Watcher(path, self.reload)
         self.last = Outcome(datetime.now(UTC), ())
+
+    async def watch(self) -> None:
+        """Reload whenever the file's content has changed, until cancelled."""
+        await self._watcher.run()
 
     def reload(self) -> Outcome:
         """Read the file again and return what came of it."""
+        self._watcher.note()  # before it is read: what changes from here on is seen
         old = self._steering.service
         try:
             rules = load(self._path, dry_run=self._dry_run)
