@@ -3,7 +3,7 @@
 Rules of the room:
 
 - Bytes stay as received; only the framing kind is taken apart and put together again.
-- What is held is counted at its real size under one budget for the whole process. A body that does not fit is
+- What is held is counted at its real size under one budget for the whole gateway. A body that does not fit is
   not read on: its request is answered 503.
 - A client that keeps us waiting is answered 408. Only the time spent waiting for it counts, so an upstream that
   takes its time is never held against it.
@@ -15,7 +15,8 @@ from mmap import mmap
 from typing import TypeAlias
 
 from aiohttp import StreamReader, web
-from prometheus_client import Gauge
+
+from gateway.proxy.shares import Share
 
 Block: TypeAlias = bytes | memoryview
 _BLOCK = 256 * 1024
@@ -43,21 +44,24 @@ class Pace:
 class Budget:
     """How many bytes of bodies may be held at once, and how many are. The limit is the configuration's."""
 
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self.used = 0
+    def __init__(self, held: Share) -> None:
+        self._held = held
+
+    @property
+    def used(self) -> int:
+        """How many bytes are held, or reserved to be."""
+        return self._held.total
 
     def take(self, size: int, limit: int) -> None:
         """Count `size` more bytes as held. Raises NoRoomError when they do not fit under `limit`."""
-        if self.used + size > limit:
+        self._held.add(size)
+        if self.used > limit:
+            self._held.add(-size)
             raise NoRoomError
-        self.used += size
-        self._gauge.set(self.used)
 
     def give_back(self, size: int) -> None:
         """Count `size` bytes as no longer held."""
-        self.used -= size
-        self._gauge.set(self.used)
+        self._held.add(-size)
 
 
 class Held:

@@ -22,6 +22,7 @@ from gateway.proxy.headers import (
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import Answer, problem, refusal
 from gateway.proxy.service import Service
+from gateway.proxy.shares import Share
 from gateway.rollout.endpoints import Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode
@@ -43,12 +44,13 @@ class Handler:
     `service` is replaced whole by a reload; `draining` makes every response the last on its connection.
     """
 
-    def __init__(self, service: Service, metrics: Metrics) -> None:
+    def __init__(self, service: Service, metrics: Metrics, held: Share) -> None:
         self.service = service
         self.draining = False
         self.in_flight = 0
         self._ids = fresh_ids()
-        self._budget = Budget(metrics.held_bytes)
+        self._budget = Budget(held)
+        metrics.held_bytes.set_function(lambda: held.total)
         metrics.in_flight.set_function(lambda: self.in_flight)
 
     def _is_draining(self) -> bool:

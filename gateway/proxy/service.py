@@ -28,7 +28,7 @@ class Service:
 
     @classmethod
     def of(cls, rules: Rules, metrics: Metrics, previous: "Service | None" = None) -> "Service":
-        """Put a service together, and make the metrics describe it; `previous` is the one it replaces."""
+        """Put a service together; `previous` is the one it replaces."""
         before = previous.pools if previous is not None else {}
         limits = rules.limits
         timeout = limits.connect_timeout_seconds
@@ -51,7 +51,6 @@ class Service:
         for name, pool in before.items():
             if pools.get(name) is not pool:
                 pool.retire()
-        metrics.describe(rules)
         return made
 
     def mode_of(self, endpoint: Endpoint) -> Mode:

@@ -11,9 +11,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway import __version__
-from gateway.proxy.handler import Handler
+from gateway.server.carrier import Carrier
 from gateway.server.control import CallError, Control
 from gateway.server.reload import Reloader
+from gateway.server.steering import Steering
 from gateway.telemetry.metrics import Metrics
 
 _TOP = 20
@@ -21,12 +22,20 @@ _MAX_BODY_BYTES = 1024 * 1024
 
 
 class Admin:
-    """The handlers of the admin port. `token` None refuses every change."""
+    """The handlers of the admin port. `token` None refuses every change; `draining` is what `/readyz` says."""
 
     def __init__(
-        self, handler: Handler, reloader: Reloader, control: Control, metrics: Metrics, token: str | None
+        self,
+        carrier: Carrier,
+        steering: Steering,
+        reloader: Reloader,
+        control: Control,
+        metrics: Metrics,
+        token: str | None,
     ) -> None:
-        self._handler = handler
+        self.draining = False
+        self._carrier = carrier
+        self._steering = steering
         self._reloader = reloader
         self._control = control
         self._metrics = metrics
@@ -50,17 +59,18 @@ class Admin:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Say whether new requests should be sent here."""
-        if self._handler.draining:
+        if self.draining:
             return web.Response(status=503, text="draining\n")
         return web.Response(text="ready\n")
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Return all metrics in Prometheus' text format."""
+        await self._carrier.settle()
         return web.Response(body=self._metrics.expose(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def status(self, request: web.Request) -> web.Response:
         """Return what is in force; the values that came in only to who may see them."""
-        document = self._status()
+        document = await self._status()
         if _is_loopback(request.remote) or self._is_authorised(request):
             document["unknownValues"] = [
                 {"value": value, "count": count} for value, count in self._metrics.unknown_values.most_common(_TOP)
@@ -73,7 +83,7 @@ class Admin:
         if refusal is not None:
             return refusal
         outcome = self._reloader.reload()
-        return _json(self._status(), 422 if outcome.errors else 200)
+        return _json(await self._status(), 422 if outcome.errors else 200)
 
     async def mode(self, request: web.Request) -> web.Response:
         """Hold an endpoint at a less strict mode, or let go of it."""
@@ -90,15 +100,17 @@ class Admin:
         if refusal is not None:
             return refusal
         try:
-            return _json(await call(await request.read()))
+            answer = await call(await request.read())
+            await self._carrier.settle()
+            return _json(answer)
         except CallError as error:
             return _problem(error.status, str(error))
         except web.HTTPRequestEntityTooLarge:
             return _problem(413, f"the body is larger than {_MAX_BODY_BYTES} bytes")
 
-    def _status(self) -> dict[str, Any]:
-        service = self._handler.service
-        rules = service.rules
+    async def _status(self) -> dict[str, Any]:
+        await self._carrier.settle()
+        rules = self._steering.rules
         last = self._reloader.last
         return {
             "version": __version__,
@@ -113,11 +125,11 @@ class Admin:
             "enforcementKey": rules.policy.enforcement_key,
             "endpoints": {
                 pattern: {
-                    "mode": service.mode_of(endpoint),
+                    "mode": self._steering.modes[pattern],
                     "configuredMode": endpoint.mode,
                     "percent": endpoint.percent,
                     "override": self._control.holds(endpoint),
-                    "totals": service.endpoint_metrics[pattern].totals(),
+                    "totals": self._metrics.totals(pattern),
                 }
                 for pattern, endpoint in rules.endpoints.endpoints.items()
             },
@@ -127,8 +139,9 @@ class Admin:
                 "errors": list(last.errors),
             },
             "overrides": {"error": self._control.error},
-            "inFlight": self._handler.in_flight,
-            "draining": self._handler.draining,
+            "workers": self._carrier.describe(),
+            "inFlight": self._carrier.in_flight,
+            "draining": self.draining,
         }
 
     def _refusal(self, request: web.Request) -> web.Response | None:

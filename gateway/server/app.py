@@ -8,7 +8,6 @@ A second SIGTERM ends the wait.
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import signal
 import socket
@@ -18,13 +17,11 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.errors import GatewayError
-from gateway.proxy.handler import Handler
-from gateway.proxy.service import Service
 from gateway.rules.load import Rules, warnings
 from gateway.server.admin import Admin
+from gateway.server.carrier import BACKLOG, Carrier, InProcess
 from gateway.server.control import Control
 from gateway.server.keeper import Keeper
-from gateway.server.protocol import Server
 from gateway.server.reload import Reloader
 from gateway.server.steering import Steering
 from gateway.server.store import store_of
@@ -33,8 +30,6 @@ from gateway.settings import PREFIX, Settings
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger("gateway.server")
-_BACKLOG = 1024
-_YOUNG_CONTAINERS = 20_000
 _STILL_ACCEPTING_SHARE = 1 / 6  # of drainSeconds: 5 s of the default 30
 
 
@@ -47,14 +42,13 @@ class App:
         self._hurry = asyncio.Event()
         self._interrupted = False
         metrics = Metrics()
-        self._handler = Handler(Service.of(rules, metrics), metrics)
-        steering = Steering(self._handler, metrics)
+        self.carrier: Carrier = InProcess(rules, metrics)
+        self._steering = steering = Steering(self.carrier, rules, metrics)
         self._keeper = Keeper(steering.overrides, store_of(settings))
-        steering.put_in_force(self._handler.service)
         self._reloader = Reloader(settings.config, settings.dry_run, steering, metrics)
         control = Control(steering, self._keeper)
-        self._admin = Admin(self._handler, self._reloader, control, metrics, ensure_token(settings))
-        self._server = Server(self._handler)
+        token = ensure_token(settings)
+        self._admin = Admin(self.carrier, steering, self._reloader, control, metrics, token)
         for warning in warnings(rules, dry_run=settings.dry_run):
             _log.warning("%s", warning)
 
@@ -66,18 +60,15 @@ class App:
         settings = self._settings
         public = _listen(settings.host, settings.port, "PORT")
         admin = _listen(settings.admin_host, settings.admin_port, "ADMIN_PORT")
-        proxy_runner = web.ServerRunner(self._server, shutdown_timeout=1)
         admin_runner = web.AppRunner(self._admin.application(), access_log=None, shutdown_timeout=1)
-        for runner in (proxy_runner, admin_runner):
-            await runner.setup()
+        await admin_runner.setup()
         await self._keeper.begin()
-        proxy_site = web.SockSite(proxy_runner, public, backlog=_BACKLOG)
-        await proxy_site.start()
+        await self.carrier.start(public)
         await web.SockSite(admin_runner, admin).start()
         self._catch_signals()
         watching = asyncio.create_task(self._reloader.watch()) if settings.watch_config else None
         ports = (public.getsockname()[1], admin.getsockname()[1])
-        rules = self._handler.service.rules
+        rules = self._steering.rules
         _log.info(
             "serving",
             extra={
@@ -88,18 +79,16 @@ class App:
                 "vocabulary": rules.policy.vocabulary.fingerprint,
             },
         )
-        _settle_garbage_collector()
         if ready is not None:
             ready(*ports)
         try:
             await self._stop.wait()
-            await self._drain(proxy_site)
+            await self._drain()
         finally:
             if watching is not None:
                 watching.cancel()
-            self._handler.service.close()
             await self._keeper.close()
-            await proxy_runner.cleanup()
+            await self.carrier.close()
             await admin_runner.cleanup()
         if self._interrupted:
             raise KeyboardInterrupt
@@ -120,35 +109,23 @@ class App:
         self._interrupted = True
         self.stop()
 
-    async def _drain(self, site: web.SockSite) -> None:
-        seconds = self._handler.service.rules.limits.drain_seconds
+    async def _drain(self) -> None:
+        seconds = self._steering.rules.limits.drain_seconds
         deadline = asyncio.get_running_loop().time() + seconds
-        _log.info("draining", extra={"seconds": seconds, "inFlight": self._handler.in_flight})
-        self._handler.draining = True
+        _log.info("draining", extra={"seconds": seconds, "inFlight": self.carrier.in_flight})
+        self._admin.draining = True
+        self.carrier.drain()
         await self._pause(seconds * _STILL_ACCEPTING_SHARE)
-        await site.stop()
-        while self._busy() and asyncio.get_running_loop().time() < deadline:
+        await self.carrier.stop_accepting()
+        while self.carrier.is_busy and asyncio.get_running_loop().time() < deadline:
             if self._hurry.is_set():
                 break
             await self._pause(0.02)
-        _log.info("stopped", extra={"inFlight": self._handler.in_flight})
-
-    def _busy(self) -> bool:
-        return self._handler.in_flight > 0 or self._server.has_unsent
+        _log.info("stopped", extra={"inFlight": self.carrier.in_flight})
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), seconds)
-
-
-def _settle_garbage_collector() -> None:
-    """Leave what stays for good out of every collection, and collect young cycles less often.
-
-    Requests make few cycles; parsed documents make thousands of containers that die by themselves.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_CONTAINERS, 20, 50)
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:
@@ -161,7 +138,7 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            listener.listen(_BACKLOG)
+            listener.listen(BACKLOG)
         except OSError:
             listener.close()
             raise

@@ -86,7 +86,7 @@ class Control:
             call = ModeCall.model_validate_json(body)
         except ValidationError as error:
             raise CallError(422, _faults(error)) from None
-        endpoints = self._steering.service.rules.endpoints.endpoints
+        endpoints = self._steering.rules.endpoints.endpoints
         endpoint = endpoints.get(call.endpoint)
         # What holds an endpoint that is gone for now can be let go of, or it would hold it when it comes back.
         if endpoint is None and (call.mode is not None or not self._overrides.knows(call.endpoint)):
@@ -104,7 +104,7 @@ class Control:
                 call.endpoint, Source.PERSON, Override(Mode(call.mode), call.reason, call.by, now, until)
             )
         stored = await self._keeper.flush()
-        in_force = None if endpoint is None else self._steering.service.mode_of(endpoint)
+        in_force = None if endpoint is None else self._steering.modes[endpoint.pattern]
         override = None if endpoint is None else self.holds(endpoint)
         return {"endpoint": call.endpoint, "mode": in_force, "override": override, "stored": stored}
 
@@ -114,7 +114,7 @@ class Control:
             webhook = _Webhook.model_validate_json(body)
         except ValidationError as error:
             raise CallError(400, f"expected Alertmanager's webhook, version 4: {_faults(error)}") from None
-        endpoints = self._steering.service.rules.endpoints.endpoints
+        endpoints = self._steering.rules.endpoints.endpoints
         demoted: list[str] = []
         ignored: list[str] = []
         for alert in webhook.alerts:

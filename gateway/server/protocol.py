@@ -20,6 +20,7 @@ from gateway.proxy.exchange import Answered
 from gateway.proxy.handler import Handler, head_problem
 from gateway.proxy.headers import HeadError, fresh_ids
 from gateway.proxy.parser import parser_settings, refused_head
+from gateway.proxy.shares import Share
 from gateway.rules.model import Limits
 
 KEEP_ALIVE_SECONDS = 75.0
@@ -45,8 +46,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, if there is room for one more connection."""
         super().connection_made(transport)
-        self._server.open += 1
-        if self._server.open > self._server.limits.max_connections:
+        self._server.open.add(1)
+        if self._server.open.total > self._server.limits.max_connections:
             self._leave(HeadError(503, "no_room", "no room for another connection right now"))
         else:
             self._expect_head()
@@ -98,7 +99,7 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
         self._stop_timer()
-        self._server.open -= 1
+        self._server.open.add(-1)
         super().connection_lost(exc)
 
     def handle_error(
@@ -199,13 +200,13 @@ class _Refusal(Answered):
 
 
 class Server(web.Server):
-    """Makes a `Connection` for every client. `open` is how many there are."""
+    """Makes a `Connection` for every client. `open` counts them, those of other processes too."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, open_connections: Share) -> None:
         if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
             raise GatewayError("aiohttp's C extensions are missing; install a wheel of aiohttp for this platform")
         super().__init__(handler, handler_cancellation=True)
-        self.open = 0
+        self.open = open_connections
         self._handler = handler
 
     @property

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.errors import ConfigurationError
-from gateway.proxy.service import Service
 from gateway.rules.load import load, warnings
 from gateway.server.steering import Steering
 from gateway.server.watcher import Watcher
@@ -24,7 +23,7 @@ class Outcome:
 
 
 class Reloader:
-    """Replaces the service of a handler by one made of the file as it is now."""
+    """Puts the file as it is now in force."""
 
     def __init__(self, path: Path, dry_run: bool | None, steering: Steering, metrics: Metrics) -> None:
         self._path = path
@@ -41,10 +40,10 @@ class Reloader:
     def reload(self) -> Outcome:
         """Read the file again and return what came of it."""
         self._watcher.note()  # before it is read: what changes from here on is seen
-        old = self._steering.service
+        old = self._steering.rules
         try:
             rules = load(self._path, dry_run=self._dry_run)
-            service = Service.of(rules, self._metrics, old)
+            self._steering.put_in_force(rules)
         except Exception as error:  # whatever a file does to us, the old one stays in force
             if not isinstance(error, ConfigurationError):
                 _log.exception("the reload failed")
@@ -52,12 +51,11 @@ class Reloader:
             self._metrics.reloads.labels("error").inc()
             for line in self.last.errors:
                 _log.error("%s", line)
-            _log.error("the configuration in force stays", extra={"config": old.rules.fingerprint})
+            _log.error("the configuration in force stays", extra={"config": old.fingerprint})
             return self.last
-        self._steering.put_in_force(service)
         self.last = Outcome(datetime.now(UTC), ())
         self._metrics.reloads.labels("success").inc()
         for warning in warnings(rules, dry_run=self._dry_run):
             _log.warning("%s", warning)
-        _log.info("configuration reloaded", extra={"config": rules.fingerprint, "was": old.rules.fingerprint})
+        _log.info("configuration reloaded", extra={"config": rules.fingerprint, "was": old.fingerprint})
         return self.last

@@ -1,31 +1,31 @@
 """What is in force: the configuration, under the overrides."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 
-from gateway.proxy.handler import Handler
-from gateway.proxy.service import Service
-from gateway.rollout.policy import less_strict
+from gateway.rollout.policy import Mode, less_strict
+from gateway.rules.load import Rules
+from gateway.server.carrier import Carrier
 from gateway.server.overrides import Overrides, Source
 from gateway.telemetry.metrics import Metrics
 
 
 class Steering:
-    """Puts a service in force whole, with the modes that the overrides leave of it."""
+    """Puts rules in force whole, with the modes that the overrides leave of them."""
 
-    def __init__(self, handler: Handler, metrics: Metrics) -> None:
-        self._handler = handler
+    def __init__(self, carrier: Carrier, rules: Rules, metrics: Metrics) -> None:
+        self._carrier = carrier
         self._metrics = metrics
-        self.overrides = Overrides(lambda: self.put_in_force(self.service))
+        self.rules = rules
+        self.modes: Mapping[str, Mode] = {}
+        self.overrides = Overrides(lambda: self.put_in_force(self.rules))
+        self.put_in_force(rules)
 
-    @property
-    def service(self) -> Service:
-        """What is in force now."""
-        return self._handler.service
-
-    def put_in_force(self, service: Service) -> None:
-        """Let every request from now on see this service."""
-        endpoints = service.rules.endpoints.endpoints
+    def put_in_force(self, rules: Rules) -> None:
+        """Let every request from now on see these rules. Raises what keeps them from it; then nothing has changed."""
+        endpoints = rules.endpoints.endpoints
         modes = {p: less_strict(endpoint.mode, self.overrides.mode(endpoint)) for p, endpoint in endpoints.items()}
         held = {p: self.overrides.of(endpoint) for p, endpoint in endpoints.items()}
-        self._handler.service = replace(service, modes=modes)
+        self._carrier.apply(rules, modes)
+        self.rules, self.modes = rules, modes
+        self._metrics.describe(rules)
         self._metrics.describe_modes(modes, {p: {s: s in held[p] for s in Source} for p in endpoints})

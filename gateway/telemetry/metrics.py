@@ -128,6 +128,13 @@ class Metrics:
             for source, holds in sources.items():
                 self.override.labels(pattern, source).set(holds)
 
+    def totals(self, pattern: str) -> dict[str, int]:
+        """Return how many requests of an endpoint had each result, over both effective modes."""
+        return {
+            str(result): sum(self.validations.labels(pattern, mode, result).value for mode in JUDGED_MODES)
+            for result in Result
+        }
+
     def note_unknown(self, values: Iterable[str]) -> None:
         """Count values that are in no vocabulary, for the status page; a bounded number of different ones."""
         for value in values:
@@ -168,13 +175,6 @@ class EndpointMetrics:
                 for violation in verdict.violations
                 if violation.reason is Reason.DISALLOWED_VALUE and isinstance(violation.value, str)
             )
-
-    def totals(self) -> dict[str, int]:
-        """Return how many requests had each result, over both effective modes."""
-        totals = dict.fromkeys(map(str, Result), 0)
-        for (_, result), child in self._validations.items():
-            totals[result] += child.value
-        return totals
 
     def _fund(self, name: str, result: Result) -> Count:
         funds = self._metrics.funds

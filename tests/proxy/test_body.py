@@ -6,12 +6,12 @@ import time
 from itertools import pairwise
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
 
 from gateway.proxy.body import Budget, Held, NoRoomError
+from gateway.proxy.shares import Share
 
 ENFORCED = "/enforced"
 WARNED = "/warned"
@@ -39,7 +39,7 @@ def gateway(serve: Serve, recorder: RecordingUpstream) -> Gateway:
 
 @pytest.fixture
 def budget() -> Budget:
-    return Budget(Gauge("held", "Held.", registry=CollectorRegistry()))
+    return Budget(Share())
 
 
 def document(size: int) -> bytes:

@@ -13,10 +13,9 @@ from support.upstream import RecordingUpstream
 from support.wire import exchange, request
 
 from gateway import __version__
-from gateway.proxy.handler import Handler
-from gateway.proxy.service import Service
 from gateway.rules.load import load
 from gateway.server.admin import Admin
+from gateway.server.carrier import InProcess
 from gateway.server.control import Control
 from gateway.server.keeper import Keeper
 from gateway.server.reload import Reloader
@@ -104,10 +103,11 @@ def test_reload_is_no_get(gateway: Gateway) -> None:
 
 
 def admin(file: Path, metrics: Metrics, token: str | None) -> Admin:
-    handler = Handler(Service.of(load(file), metrics), metrics)
-    steering = Steering(handler, metrics)
+    rules = load(file)
+    carrier = InProcess(rules, metrics)
+    steering = Steering(carrier, rules, metrics)
     control = Control(steering, Keeper(steering.overrides, DirectoryStore(file.parent)))
-    return Admin(handler, Reloader(file, None, steering, metrics), control, metrics, token)
+    return Admin(carrier, steering, Reloader(file, None, steering, metrics), control, metrics, token)
 
 
 @pytest.mark.parametrize("token", [None, "wrong", "right"])

@@ -19,6 +19,7 @@ from support.wire import Client, exchange, request
 
 from gateway.rules.load import load
 from gateway.server.app import App
+from gateway.server.carrier import InProcess
 from gateway.settings import Settings
 
 Start = Callable[..., Gateway]
@@ -112,7 +113,7 @@ async def ask_without_reading(app: App, port: int, size: int) -> Client | None:
     deadline = time.monotonic() + 0.15
     while time.monotonic() < deadline:
         await asyncio.sleep(0.03)
-        if not app._handler.in_flight:
+        if not app.carrier.in_flight:
             return client
     client.sock.close()
     return None
@@ -142,7 +143,8 @@ async def test_drain_sends_all_of_a_response(upstream: RecordingUpstream, tmp_pa
                 waiting.sock.close()
             fits, waiting = size, client
         assert waiting is not None
-        assert app._server.has_unsent
+        assert isinstance(app.carrier, InProcess)
+        assert app.carrier.server.has_unsent
         app.stop()
         await asyncio.sleep(1)
         assert not serving.done()

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.proxy.handler import Handler
-from gateway.proxy.service import Service
 from gateway.rollout.policy import Mode
-from gateway.rules.load import load
+from gateway.rules.load import Rules, load
+from gateway.server.carrier import InProcess
 from gateway.server.overrides import Override, Source
 from gateway.server.steering import Steering
 from gateway.telemetry.metrics import Metrics
@@ -17,23 +16,23 @@ PATTERN = "/api/portfolio/strategies"
 
 
 class Process:
-    """A handler that is steered, without the process around it."""
+    """What carries requests and is steered, without the process around it."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "gateway.json"
         self.metrics = Metrics()
-        self.handler = Handler(self.service("enforce"), self.metrics)
-        self.steering = Steering(self.handler, self.metrics)
-        self.steering.put_in_force(self.handler.service)
+        rules = self.rules("enforce")
+        self.carrier = InProcess(rules, self.metrics)
+        self.steering = Steering(self.carrier, rules, self.metrics)
 
-    def service(self, mode: str) -> Service:
-        """Return a service in which the endpoint has this mode."""
+    def rules(self, mode: str) -> Rules:
+        """Return rules in which the endpoint has this mode."""
         document = {"upstreams": {"api": {"url": "http://127.0.0.1:1"}}, "endpointMode": {PATTERN: mode}}
         self.file.write_text(json.dumps(document))
-        return Service.of(load(self.file), self.metrics)
+        return load(self.file)
 
     def mode(self) -> Mode:
-        return self.handler.service.modes[PATTERN]
+        return self.carrier.service.modes[PATTERN]
 
     def gauges(self) -> dict[str, float]:
         """Return the labels of the endpoint's gauges that are 1."""
@@ -44,7 +43,7 @@ class Process:
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Process:
+async def process(tmp_path: Path) -> Process:
     return Process(tmp_path)
 
 
@@ -53,7 +52,7 @@ def hold(process: Process, mode: Mode) -> None:
 
 
 def test_override_is_put_in_force(process: Process) -> None:
-    """Setting and clearing an override replaces the handler's service, metrics and all, before the call returns."""
+    """Setting and clearing an override replaces the service, metrics and all, before the call returns."""
     assert process.mode() is Mode.ENFORCE
     hold(process, Mode.OFF)
     assert process.mode() is Mode.OFF
@@ -64,17 +63,18 @@ def test_override_is_put_in_force(process: Process) -> None:
     assert process.gauges() == {"off": 0, "warn": 0, "enforce": 1, **holders, "person": 0}
 
 
-def test_new_service_is_under_the_overrides(process: Process) -> None:
-    """A service that is put in force has the less strict mode of its own and the overrides'."""
+def test_new_rules_are_under_the_overrides(process: Process) -> None:
+    """Rules that are put in force have the less strict mode of its own and the overrides'."""
     hold(process, Mode.WARN)
     for configured, in_force in (("enforce", Mode.WARN), ("off", Mode.OFF), ("warn", Mode.WARN)):
-        process.steering.put_in_force(process.service(configured))
+        rules = process.rules(configured)
+        process.steering.put_in_force(rules)
         assert process.mode() is in_force
-        assert process.steering.service is process.handler.service
+        assert process.steering.rules is process.carrier.service.rules is rules
 
 
 def test_service_that_a_request_has_is_left_alone(process: Process) -> None:
     """A request that began before a change keeps what was in force then."""
-    before = process.handler.service
+    before = process.carrier.service
     hold(process, Mode.WARN)
     assert before.modes[PATTERN] is Mode.ENFORCE
