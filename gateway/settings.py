@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
     admin_port: int = Field(default=8081, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256, description="processes that carry requests, one a core")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     admin_token_file: Path | None = Field(default=None, description="file with the token for changing calls")
     database_url: str | None = Field(default=None, description="address of the PostgreSQL database to migrate")

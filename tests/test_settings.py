@@ -33,6 +33,7 @@ def test_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -
         "admin_token_file": None,
         "database_url": None,
         "state": "/home/someone/.local/state/stage-gateway",
+        "workers": 1,
         "watch_config": False,
         "dry_run": None,
     }
@@ -49,6 +50,7 @@ GIVEN: list[tuple[str, str, str, object]] = [
     ("STAGE_GATEWAY_STATE", "/var/lib/gateway", "state", "/var/lib/gateway"),
     ("STAGE_GATEWAY_STATE", "rediss://cache:6379/1", "state", "rediss://cache:6379/1"),
     ("STAGE_GATEWAY_DATABASE_URL", "postgresql://db/app", "database_url", "postgresql://db/app"),
+    ("STAGE_GATEWAY_WORKERS", "4", "workers", 4),
     ("STAGE_GATEWAY_WATCH_CONFIG", "true", "watch_config", True),
     ("DRY_RUN", "true", "dry_run", True),
     ("DRY_RUN", "false", "dry_run", False),

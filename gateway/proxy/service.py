@@ -12,7 +12,7 @@ from gateway.proxy.upstream import Pool
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, Upstream
-from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics
+from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics, children_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,12 @@ class Service:
         for name, upstream in rules.upstreams.items():
             pool = before.get(name)
             pools[name] = pool if pool and _same(pool, upstream, timeout) else Pool(upstream, timeout)
+        upstream_metrics, endpoint_metrics = children_of(rules, metrics)
         made = cls(
             rules=rules,
             pools=pools,
-            upstream_metrics={name: UpstreamMetrics(metrics, name) for name in (*rules.upstreams, "none")},
-            endpoint_metrics={
-                pattern: EndpointMetrics(metrics, endpoint, rules.max_funds)
-                for pattern, endpoint in rules.endpoints.endpoints.items()
-            },
+            upstream_metrics=upstream_metrics,
+            endpoint_metrics=endpoint_metrics,
             pace=Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
             modes={pattern: endpoint.mode for pattern, endpoint in rules.endpoints.endpoints.items()},
         )

@@ -5,6 +5,7 @@ there is no room, never too late.
 """
 
 from array import array
+from mmap import mmap
 
 
 class Share:
@@ -20,6 +21,10 @@ class Share:
         """Count `amount` more, or less."""
         self._numbers[self._own] += amount
 
+    def clear(self) -> None:
+        """Count nothing any more."""
+        self._numbers[self._own] = 0
+
     @property
     def total(self) -> int:
         """What all processes count."""
@@ -32,3 +37,19 @@ class Shares:
     def __init__(self, held: Share | None = None, connections: Share | None = None) -> None:
         self.held = held or Share()
         self.connections = connections or Share()
+
+    @classmethod
+    def among(cls, processes: int, own: int, file: int) -> "Shares":
+        """Return the shares of process `own` in a file of `size_among(processes)` zero bytes that all of them map."""
+        numbers = memoryview(mmap(file, size_among(processes))).cast("q")
+        return cls(Share(numbers[:processes], own), Share(numbers[processes:], own))
+
+    def give_up(self) -> None:
+        """Count nothing any more: what our process counted is gone with it."""
+        self.held.clear()
+        self.connections.clear()
+
+
+def size_among(processes: int) -> int:
+    """Return how many bytes the shares of so many processes take."""
+    return 2 * 8 * processes

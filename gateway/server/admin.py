@@ -61,6 +61,8 @@ class Admin:
         """Say whether new requests should be sent here."""
         if self.draining:
             return web.Response(status=503, text="draining\n")
+        if self._carrier.describe()["serving"] == 0:
+            return web.Response(status=503, text="no worker serves\n")
         return web.Response(text="ready\n")
 
     async def metrics(self, _: web.Request) -> web.Response:

@@ -26,6 +26,7 @@ from gateway.server.reload import Reloader
 from gateway.server.steering import Steering
 from gateway.server.store import store_of
 from gateway.server.token import ensure_token
+from gateway.server.workers import Workers
 from gateway.settings import PREFIX, Settings
 from gateway.telemetry.metrics import Metrics
 
@@ -42,7 +43,7 @@ class App:
         self._hurry = asyncio.Event()
         self._interrupted = False
         metrics = Metrics()
-        self.carrier: Carrier = InProcess(rules, metrics)
+        self.carrier = _carrier(settings, rules, metrics)
         self._steering = steering = Steering(self.carrier, rules, metrics)
         self._keeper = Keeper(steering.overrides, store_of(settings))
         self._reloader = Reloader(settings.config, settings.dry_run, steering, metrics)
@@ -126,6 +127,12 @@ class App:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), seconds)
+
+
+def _carrier(settings: Settings, rules: Rules, metrics: Metrics) -> Carrier:
+    if settings.workers == 1:
+        return InProcess(rules, metrics)
+    return Workers(settings.workers, rules, metrics, settings.log_level)
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

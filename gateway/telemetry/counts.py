@@ -52,6 +52,17 @@ class Counter(Collector):
             family.add_metric(values, child.value)
         yield family
 
+    def take(self) -> list[tuple[tuple[str, ...], int]]:
+        """Return what was counted since the last time, by labels, and count from 0 again."""
+        taken = [(values, child.value) for values, child in self._children.items() if child.value]
+        for child in self._children.values():
+            child.value = 0
+        return taken
+
+    def clear(self) -> None:
+        """Forget every series. Whoever holds one counts in vain."""
+        self._children.clear()
+
 
 class Distribution:
     """One series of a histogram."""
@@ -98,3 +109,16 @@ class Histogram(Collector):
             buckets = zip(names, accumulate(child.counts), strict=True)
             family.add_metric((value,), list(buckets), child.sum)
         yield family
+
+    def take(self) -> list[tuple[str, list[int], float]]:
+        """Return what was observed since the last time, by label, bucket counts and sum, and begin at 0 again."""
+        taken = [(value, child.counts, child.sum) for value, child in self._children.items() if any(child.counts)]
+        for child in self._children.values():
+            child.counts, child.sum = [0] * len(child.counts), 0.0
+        return taken
+
+    def add(self, value: str, counts: Sequence[int], total: float) -> None:
+        """Observe what was taken elsewhere, in buckets of the same bounds."""
+        child = self.labels(value)
+        child.counts = [ours + theirs for ours, theirs in zip(child.counts, counts, strict=True)]
+        child.sum += total

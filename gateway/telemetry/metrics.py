@@ -29,6 +29,7 @@ _FUND = re.compile(r"-?\d{1,20}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 _JUDGING_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _UPSTREAM_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _MAX_UNKNOWN_VALUES = 1000
+FUNDS_IN_A_REPORT = 10_000
 
 
 def fund_name(fund: str | None) -> str:
@@ -38,9 +39,13 @@ def fund_name(fund: str | None) -> str:
 
 
 class Metrics:
-    """The registry and everything in it."""
+    """The registry and everything in it.
 
-    def __init__(self) -> None:
+    `reported`: what is counted here is exposed by another process, which hears of it in reports.
+    """
+
+    def __init__(self, *, reported: bool = False) -> None:
+        self.reported = reported
         self.registry = CollectorRegistry()
         registry = self.registry
         self.validations = Counter(
@@ -91,6 +96,10 @@ class Metrics:
         )
         for result in ("success", "error"):
             self.reloads.labels(result)
+        self.worker_restarts = Counter(
+            "stage_gateway_worker_restarts", "Workers started again after they had ended.", [], registry=registry
+        )
+        self.worker_restarts.labels()
         self.endpoint_mode = Gauge(
             "stage_gateway_endpoint_mode", "1 for the mode in force.", ["endpoint", "mode"], registry=registry
         )
@@ -135,11 +144,20 @@ class Metrics:
             for result in Result
         }
 
-    def note_unknown(self, values: Iterable[str]) -> None:
+    def note_unknown(self, values: Iterable[str], times: int = 1) -> None:
         """Count values that are in no vocabulary, for the status page; a bounded number of different ones."""
         for value in values:
             if value in self.unknown_values or len(self.unknown_values) < _MAX_UNKNOWN_VALUES:
-                self.unknown_values[value] += 1
+                self.unknown_values[value] += times
+
+    def fund_label(self, name: str, max_funds: int) -> str:
+        """Return the label of a fund's name: that name for the first `max_funds` different ones, else `other`."""
+        if name in self.funds or name in {"none", "other"}:
+            return name
+        if len(self.funds) >= max_funds:
+            return "other"
+        self.funds.add(name)
+        return name
 
 
 class EndpointMetrics:
@@ -149,7 +167,7 @@ class EndpointMetrics:
         pattern = endpoint.pattern
         self._metrics = metrics
         self._pattern = pattern
-        self._max_funds = max_funds
+        self._max_funds = FUNDS_IN_A_REPORT if metrics.reported else max_funds
         self._validations = {
             (mode, result): metrics.validations.labels(pattern, mode, result)
             for mode in JUDGED_MODES
@@ -158,7 +176,6 @@ class EndpointMetrics:
         self._errors = {reason: metrics.errors.labels(pattern, reason) for reason in Reason}
         self._duration = metrics.duration.labels(pattern)
         self._values = metrics.values.labels(pattern)
-        self._fund_children: dict[tuple[str, Result], Count] = {}
 
     def observe(self, decision: Decision, seconds: float) -> None:
         """Count one inspected request, whose judging took `seconds`."""
@@ -167,7 +184,8 @@ class EndpointMetrics:
         self._duration.observe(seconds)
         if verdict.values:
             self._values.inc(verdict.values)
-        self._fund(fund_name(decision.fund), decision.result).inc()
+        fund = self._metrics.fund_label(fund_name(decision.fund), self._max_funds)
+        self._metrics.fund_validations.labels(self._pattern, fund, decision.result).inc()
         if verdict.reason is not None:
             self._errors[verdict.reason].inc()
             self._metrics.note_unknown(
@@ -175,19 +193,6 @@ class EndpointMetrics:
                 for violation in verdict.violations
                 if violation.reason is Reason.DISALLOWED_VALUE and isinstance(violation.value, str)
             )
-
-    def _fund(self, name: str, result: Result) -> Count:
-        funds = self._metrics.funds
-        if name != "none" and name not in funds:
-            if len(funds) < self._max_funds:
-                funds.add(name)
-            else:
-                name = "other"
-        child = self._fund_children.get((name, result))
-        if child is None:
-            child = self._metrics.fund_validations.labels(self._pattern, name, result)
-            self._fund_children[name, result] = child
-        return child
 
 
 class UpstreamMetrics:
@@ -205,3 +210,13 @@ class UpstreamMetrics:
         if child is None:
             child = self._codes[code] = self._requests.labels(self._upstream, str(code))
         child.inc()
+
+
+def children_of(rules: Rules, metrics: Metrics) -> tuple[dict[str, UpstreamMetrics], dict[str, EndpointMetrics]]:
+    """Return the children of every upstream and of every endpoint of a configuration; from now on they are there."""
+    upstreams = {name: UpstreamMetrics(metrics, name) for name in (*rules.upstreams, "none")}
+    endpoints = {
+        pattern: EndpointMetrics(metrics, endpoint, rules.max_funds)
+        for pattern, endpoint in rules.endpoints.endpoints.items()
+    }
+    return upstreams, endpoints

@@ -64,13 +64,14 @@ def other() -> Any:
     upstream.close()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_no_request_fails_or_meets_two_configurations(
-    serve: Serve, upstream: RecordingUpstream, other: RecordingUpstream
+    serve: Serve, upstream: RecordingUpstream, other: RecordingUpstream, workers: str
 ) -> None:
     """Two files differ in mode, vocabulary and upstream: every answer is one file's or the other's, none fails."""
     strict = config(upstream.port, "enforce", {"old": "seed"})
     lenient = config(other.port, "warn", {})
-    gateway = serve(strict)
+    gateway = serve(strict, {"STAGE_GATEWAY_WORKERS": workers})
     stop = threading.Event()
     senders = [Sender(gateway.port, stop) for _ in range(CLIENTS)]
     with upstream.scripted(answer()), other.scripted(answer()):

@@ -79,6 +79,26 @@ file:close()
     return script
 
 
+def workers(rounds: int, seconds: int) -> dict[str, Any]:
+    """Return CPU milliseconds per small request of one process and of two workers, and what a CPU-second is worth."""
+    body = BODIES["6 stages"]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stage-gateway-bench-")))
+        upstream = stack.enter_context(peers.nginx("upstream", folder, 1, peers.OTHER_CORE)).port
+        script = _script(folder, body or b"")
+        found: dict[str, Any] = {}
+        for mode in ("off", "warn"):
+            counts = (1, 2)
+            gateways = [stack.enter_context(peers.gateway(mode, folder, upstream, workers=n)) for n in counts]
+            samples: dict[int, list[float]] = {n: [] for n in counts}
+            for _ in range(rounds):
+                for n, peer in zip(counts, gateways, strict=True):
+                    samples[n].append(load(peer, script, seconds, 16)[1])
+            cpu = {n: statistics.median(took) for n, took in samples.items()}
+            found[mode] = {"CPU ms": cpu, "requests per CPU-second, two to one": round(cpu[1] / cpu[2], 3)}
+    return found
+
+
 def show(table: dict[str, Row]) -> None:
     """Print the table and the ratios that are aimed for."""
     for body, row in table.items():
@@ -99,7 +119,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
-    parser.add_argument("--only", choices=["throughput", "latency", "memory", "stretches", "flatness", "migration"])
+    parser.add_argument(
+        "--only", choices=["throughput", "latency", "memory", "stretches", "flatness", "workers", "migration"]
+    )
     given = parser.parse_args()
     kept: dict[str, Any] = {}
     if given.only in {None, "throughput"}:
@@ -110,10 +132,11 @@ def main() -> None:
         ("memory", large.memory),
         ("stretches", large.stretches),
         ("flatness", large.flatness),
+        ("workers", lambda: workers(given.rounds, given.seconds)),
         ("migration", migration.migration),
     ):
         if given.only in {None, name}:
-            print(f"\n{name}: {(work.__doc__ or '').splitlines()[0]}", flush=True)
+            print(f"\n{name}: {(work.__doc__ or 'as the README says').splitlines()[0]}", flush=True)
             kept[name] = work()
             print(json.dumps(kept[name], indent=2, ensure_ascii=False), flush=True)
     given.json.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")

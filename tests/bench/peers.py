@@ -46,20 +46,25 @@ ROLES = {
 
 @dataclass(frozen=True)
 class Peer:
-    """A running process that serves on `port`."""
+    """A running process that serves on `port`, maybe with workers of its own."""
 
     name: str
     port: int
     pid: int
 
     def cpu_seconds(self) -> float:
-        """Return user and system time so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Return user and system time so far, that of the workers too."""
+        workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return sum(map(_cpu_seconds, [str(self.pid), *workers]))
 
     def resident(self) -> int:
         """Return the resident size in bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _cpu_seconds(pid: str) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def free_port() -> int:
@@ -70,8 +75,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(name: str, command: list[str], port: int, core: int, **environment: str) -> Iterator[Peer]:
-    """Start a process pinned to a core, wait until it serves, and end it in the end."""
+def running(name: str, command: list[str], port: int, core: int | str, **environment: str) -> Iterator[Peer]:
+    """Start a process pinned to a core, or several, wait until it serves, and end it in the end."""
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command],
         env={**os.environ, **environment},
@@ -124,10 +129,10 @@ def aiohttp_proxy(upstream: int) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def gateway(mode: str, folder: Path, upstream: int, **limits: int) -> Iterator[Peer]:
-    """Run this gateway with the simulate endpoint in one mode."""
+def gateway(mode: str, folder: Path, upstream: int, *, workers: int = 1, **limits: int) -> Iterator[Peer]:
+    """Run this gateway with the simulate endpoint in one mode; several workers on as many cores as there are."""
     port = free_port()
-    config = folder / f"gateway-{mode}.json"
+    config = folder / f"gateway-{mode}-{workers}.json"
     config.write_text(
         json.dumps(
             {
@@ -144,6 +149,8 @@ def gateway(mode: str, folder: Path, upstream: int, **limits: int) -> Iterator[P
         "STAGE_GATEWAY_ADMIN_PORT": "0",
         "STAGE_GATEWAY_STATE": str(folder),
         "STAGE_GATEWAY_LOG_LEVEL": "error",
+        "STAGE_GATEWAY_WORKERS": str(workers),
     }
-    with running(f"gateway {mode}", command, port, PROXY_CORE, **own) as peer:
+    core = PROXY_CORE if workers == 1 else f"{PROXY_CORE},{OTHER_CORE}"
+    with running(f"gateway {mode}", command, port, core, **own) as peer:
         yield peer

@@ -1,0 +1,42 @@
+"""Messages between the process that steers and one worker, both ways: JSON behind its length, over a socket pair."""
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+import orjson
+
+_LENGTH = struct.Struct(">I")
+
+
+class Channel:
+    """One end. What is told arrives whole and in order, or the other end is gone."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> "Channel":
+        """Make a channel of one end of a socket pair, which it owns from now on."""
+        end.setblocking(False)
+        return cls(*await asyncio.open_connection(sock=end))
+
+    def tell(self, **message: Any) -> None:
+        """Send a message; it is lost when the other end is gone."""
+        data = orjson.dumps(message)
+        self._writer.write(_LENGTH.pack(len(data)) + data)
+
+    async def hear(self) -> dict[str, Any] | None:
+        """Return the next message, None when the other end is gone."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            message: dict[str, Any] = orjson.loads(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        return message
+
+    def close(self) -> None:
+        """Let go of this end, once what was told is sent."""
+        self._writer.close()

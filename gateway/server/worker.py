@@ -1,0 +1,151 @@
+"""One worker: a process that carries the connections it is handed, under what it is told.
+
+Rules of the room:
+
+- It decides nothing for itself: rules and modes come from the process that steers, which hears what was counted.
+- The signals of a terminal or a service manager are for that process. A worker ends when it is told to, or when
+  the other end of its channel is gone: then it carries what it has to its end.
+- The queue of connections outlives it: what it has not taken is taken by the worker that comes in its place.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvloop
+
+from gateway.proxy.shares import Shares
+from gateway.rollout.policy import Mode
+from gateway.rules.load import Rules, parse
+from gateway.server.carrier import InProcess
+from gateway.server.channel import Channel
+from gateway.telemetry.logs import set_up
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.reports import take
+
+REPORT_SECONDS = 0.5
+_TAKEN_AT_ONCE = 16
+
+
+class Worker:
+    """Carries connections from `queue`, a socket over which they come as file descriptors."""
+
+    def __init__(self, channel: Channel, queue: socket.socket, shares: Shares) -> None:
+        self._channel = channel
+        self._queue = queue
+        self._shares = shares
+        self._metrics = Metrics(reported=True)
+        self._rules: Rules | None = None
+        self._carrier: InProcess | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Do what is told until told to end, or until nobody is there to tell."""
+        reporting: asyncio.Task[None] | None = None
+        finishing: asyncio.Task[None] | None = None
+        try:
+            while (message := await self._channel.hear()) is not None:
+                match message["do"]:
+                    case "apply":
+                        await self._apply(message)
+                        reporting = reporting or asyncio.create_task(self._report_on())
+                    case "ask":
+                        self._report(message["number"])
+                    case "drain":
+                        self._carrying.drain()
+                    case "finish":
+                        finishing = asyncio.create_task(self._finish())
+                    case "leave":
+                        self._hurry.set()
+            await (finishing or asyncio.create_task(self._finish()))
+        finally:
+            if reporting is not None:
+                reporting.cancel()
+            if self._carrier is not None:
+                await self._carrier.close()
+
+    @property
+    def _carrying(self) -> InProcess:
+        assert self._carrier is not None, "told something else before what to apply"  # noqa: S101
+        return self._carrier
+
+    async def _apply(self, message: dict[str, Any]) -> None:
+        if message["document"] is not None:
+            self._rules = parse(message["document"], source=message["source"], dry_run=message["dryRun"])
+        assert self._rules is not None, "modes were told before rules"  # noqa: S101
+        if self._carrier is None:
+            self._carrier = InProcess(self._rules, self._metrics, self._shares)
+            await self._carrier.start()
+            asyncio.get_running_loop().add_reader(self._queue, self._take)
+        self._carrier.apply(self._rules, {pattern: Mode(mode) for pattern, mode in message["modes"].items()})
+
+    def _take(self) -> bool:
+        """Take some of the connections that wait; returns whether there may be more."""
+        for _ in range(_TAKEN_AT_ONCE):
+            try:
+                mark, descriptors, _, _ = socket.recv_fds(self._queue, 1, 1)
+            except BlockingIOError:
+                return False
+            if not mark:  # nobody hands over any more
+                asyncio.get_running_loop().remove_reader(self._queue)
+                return False
+            for descriptor in descriptors:
+                task = asyncio.create_task(self._connect(socket.socket(fileno=descriptor)))
+                self._connecting.add(task)
+                task.add_done_callback(self._connecting.discard)
+        return True
+
+    async def _connect(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._carrying.server, connection)
+        except OSError:  # the client is gone
+            connection.close()
+
+    async def _finish(self) -> None:
+        """Carry what was handed over to its end, and tell what it came to."""
+        if self._carrier is not None:
+            while self._take():
+                pass
+            asyncio.get_running_loop().remove_reader(self._queue)
+            await asyncio.gather(*self._connecting)
+            self._carrying.drain()
+            while self._carrying.is_busy and not self._hurry.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), 0.02)
+            self._report(0)
+        self._channel.close()
+
+    async def _report_on(self) -> None:
+        while True:
+            self._report(0)
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def _report(self, number: int) -> None:
+        self._channel.tell(report=take(self._metrics), inFlight=self._carrying.in_flight, number=number)
+
+
+async def _work(control: int, queue: int, file: int, processes: int, own: int) -> None:
+    waiting = socket.socket(fileno=queue)
+    waiting.setblocking(False)
+    channel = await Channel.over(socket.socket(fileno=control))
+    await Worker(channel, waiting, Shares.among(processes, own, file)).run()
+
+
+def main() -> None:
+    """Run a worker on the file descriptors that were handed down; see `gateway.server.workers`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    level, *numbers = sys.argv[1:]
+    control, queue, file, processes, own = map(int, numbers)
+    set_up(level, worker=own)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(control, queue, file, processes, own))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Several processes look like one from outside: decisions, counts, limits, changes; and the end of one is survived."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from support.process import Gateway, Serve, configuration, eventually
+from support.upstream import Conversation, RecordingUpstream
+from support.wire import BrokenOffError, Client, exchange, request
+
+from gateway.errors import GatewayError
+from gateway.rules.load import load, parse
+
+STRATEGIES = "/api/portfolio/strategies"
+BAD = request("POST", STRATEGIES, body=b'{"stageAllocation":{"Series A":1}}')
+GOOD = request("POST", STRATEGIES, body=b'{"stageAllocation":{"seed":1}}')
+TWO = {"STAGE_GATEWAY_WORKERS": "2"}
+
+
+def config(port: int, **members: Any) -> dict[str, Any]:
+    return configuration(port, endpointMode={STRATEGIES: "enforce"}, **members)
+
+
+def children(gateway: Gateway) -> list[int]:
+    """Return the process ids of the workers, in the order of their places."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            parent = folder.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            words = folder.joinpath("cmdline").read_bytes().split(b"\0")
+        except (OSError, IndexError):
+            continue
+        if parent == str(gateway.process.pid) and b"gateway.server.worker" in words:
+            found[int(words[-2])] = int(folder.name)
+    return [found[place] for place in sorted(found)]
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def process(serve: Serve, recorder: RecordingUpstream) -> Gateway:
+    return serve(config(recorder.port, metrics={"maxFunds": 2}), TWO)
+
+
+@pytest.fixture
+def gateway(process: Gateway, upstream: RecordingUpstream) -> Gateway:
+    eventually(lambda: process.status()["workers"]["serving"] == 2)
+    return process
+
+
+def test_connections_are_shared_out_evenly(gateway: Gateway) -> None:
+    """Of 200 connections that stay open each worker has half."""
+    before = len(gateway.logs("request refused"))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(gateway.port)) for _ in range(200)]
+        assert {client.send(BAD).response().status for client in clients} == {422}
+    gateway.wait_for_log("request refused", count=before + 200)
+    workers = Counter(entry["worker"] for entry in gateway.logs("request refused")[before:])
+    assert workers == {0: 100, 1: 100}
+
+
+def test_counts_of_all_are_told(gateway: Gateway) -> None:
+    """A scrape right after a request has it counted, whichever worker carried it; so has the status."""
+    before = gateway.metrics()
+    seen = gateway.status()["endpoints"][STRATEGIES]["totals"]
+    for _ in range(6):
+        assert exchange(gateway.port, BAD).status == 422
+        assert exchange(gateway.port, GOOD).status == 200
+    after = gateway.metrics()
+
+    def more(name: str, **labels: str) -> float:
+        return after.total(name, **labels) - before.total(name, **labels)
+
+    assert more("stage_validation_validations_total", endpoint=STRATEGIES, result="reject") == 6
+    assert more("stage_validation_validations_total", endpoint=STRATEGIES, result="pass") == 6
+    assert more("stage_validation_errors_total", reason="alias") == 6
+    assert more("stage_validation_values_total") == 12
+    assert more("stage_validation_duration_seconds_count") == 12
+    assert more("stage_gateway_requests_total", code="422") == 6
+    assert more("stage_gateway_upstream_duration_seconds_count") == 6
+    totals = gateway.status()["endpoints"][STRATEGIES]["totals"]
+    assert (totals["pass"] - seen["pass"], totals["reject"] - seen["reject"]) == (6, 6)
+
+
+def test_every_series_is_there_from_the_start(serve: Serve, upstream: RecordingUpstream) -> None:
+    """Before the first request the counts are 0, not absent, and the gauges describe one configuration."""
+    samples = serve(config(upstream.port), TWO).metrics()
+    found = samples.get(
+        "stage_validation_validations_total", endpoint="/api/monte-carlo/simulate", mode="warn", result="would_reject"
+    )
+    assert found == 0
+    assert samples.get("stage_gateway_worker_restarts_total") == 0
+    assert samples.get("stage_gateway_requests_in_flight") == 0
+    assert len(samples.series("stage_gateway_config_info")) == 1
+
+
+def test_funds_have_one_limit(gateway: Gateway) -> None:
+    """However the funds fall on the workers, no more of them have a name than the limit says."""
+    for fund in (1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4):
+        target = f"{STRATEGIES}?fundId={fund}"
+        assert exchange(gateway.port, request("POST", target, body=b'{"stageAllocation":{}}')).status == 200
+    samples = gateway.metrics()
+    funds = {dict(labels)["fund_id"] for labels in samples.series("stage_validation_fund_validations_total")}
+    assert len(funds - {"none", "other"}) == 2
+    assert samples.total("stage_validation_fund_validations_total", fund_id="other") == 6
+
+
+def test_unknown_values_are_told(gateway: Gateway) -> None:
+    """The status shows the values that came in most, over all workers."""
+    for _ in range(4):
+        exchange(gateway.port, request("POST", STRATEGIES, body=b'{"stageAllocation":{"quite new":1}}'))
+    assert {"value": "quite new", "count": 4} in gateway.status()["unknownValues"]
+
+
+def test_override_is_in_force_everywhere_once_answered(gateway: Gateway) -> None:
+    """After the answer to a change no worker decides by what was before."""
+    for mode, status in (("warn", 200), (None, 422)) * 3:
+        began = time.monotonic()
+        assert gateway.hold(STRATEGIES, mode)[0] == 200
+        took = time.monotonic() - began
+        assert {exchange(gateway.port, BAD).status for _ in range(4)} == {status}
+        assert took < 1
+
+
+def test_reload_reaches_all(gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """After SIGHUP to the one process every worker has the new file; a bad one changes nothing in any."""
+    gateway.write(configuration(upstream.port, defaultMode="warn"))
+    gateway.reload()
+    assert {exchange(gateway.port, BAD).status for _ in range(4)} == {200}
+    gateway.write("{")
+    gateway.reload()
+    assert {exchange(gateway.port, BAD).status for _ in range(4)} == {200}
+    gateway.write(config(upstream.port, metrics={"maxFunds": 2}))
+    gateway.reload()
+    assert {exchange(gateway.port, BAD).status for _ in range(4)} == {422}
+
+
+def test_held_bytes_have_one_limit(serve: Serve, upstream: RecordingUpstream) -> None:
+    """A body held by one worker takes the room from the other, and gives it back."""
+    limits = {"heldBytes": 1500, "maxBodyBytes": 1500}
+    gateway = serve(config(upstream.port, limits=limits), TWO)
+    raw = request("POST", STRATEGIES, body=b'{"stageAllocation":{"seed":1}}' + b" " * 1000)
+    with Client(gateway.port) as first, Client(gateway.port) as second:
+        first.send(raw[:-20])
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 1030)
+        assert second.send(raw).response().status == 503
+        assert first.send(raw[-20:]).response().status == 200
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 0)
+        assert exchange(gateway.port, raw).status == 200
+
+
+def test_connections_have_one_limit(serve: Serve, upstream: RecordingUpstream) -> None:
+    """The connection past the limit is turned away, whichever worker it falls to."""
+    gateway = serve(config(upstream.port, limits={"maxConnections": 3}), TWO)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(gateway.port)) for _ in range(3)]
+        assert {client.send(GOOD).response().status for client in clients} == {200}
+        assert exchange(gateway.port, GOOD).status == 503
+    eventually(lambda: exchange(gateway.port, GOOD).status == 200)
+
+
+def test_worker_that_dies_is_replaced(gateway: Gateway) -> None:
+    """A new worker takes its place, no count falls, what was held by it is held no more, and it is told."""
+    raw = request("POST", STRATEGIES, body=b'{"stageAllocation":{"seed":1}}' + b" " * 1000)
+    before = gateway.metrics().total("stage_validation_validations_total")
+    restarts = gateway.status()["workers"]["restarts"]
+    with Client(gateway.port) as one, Client(gateway.port) as other:
+        for client in (one, other):
+            client.send(raw[:-20])
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 2060)
+        os.kill(children(gateway)[0], signal.SIGKILL)
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 1030)
+        assert {exchange(gateway.port, GOOD).status for _ in range(4)} == {200}
+        eventually(lambda: gateway.status()["workers"] == {"wanted": 2, "serving": 2, "restarts": restarts + 1})
+        assert {exchange(gateway.port, BAD).status for _ in range(4)} == {422}
+    assert gateway.metrics().total("stage_validation_validations_total") >= before + 8
+    assert gateway.metrics().get("stage_gateway_worker_restarts_total") == restarts + 1
+    assert gateway.logs("a worker ended")[-1]["code"] == -signal.SIGKILL
+
+
+def test_connection_that_waits_for_a_dying_worker_is_not_lost(gateway: Gateway) -> None:
+    """What was handed to a worker that dies before it takes it is carried by the one in its place."""
+    stopped = children(gateway)[1]
+    os.kill(stopped, signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(gateway.port)).send(BAD) for _ in range(10)]
+        time.sleep(0.3)  # the other worker answers its half, the rest lies in the queue
+        os.kill(stopped, signal.SIGKILL)
+        assert [client.response().status for client in clients] == [422] * 10
+
+
+def test_dead_workers_lose_no_connection_that_comes_meanwhile(gateway: Gateway) -> None:
+    """While no worker is left, connections wait, and are carried by those that come."""
+    for worker in children(gateway):
+        os.kill(worker, signal.SIGKILL)
+    assert [exchange(gateway.port, BAD, timeout=20).status for _ in range(4)] == [422] * 4
+    eventually(lambda: gateway.status()["workers"]["serving"] == 2)
+
+
+def test_signals_of_a_terminal_are_not_for_workers(gateway: Gateway) -> None:
+    """SIGHUP, SIGINT and SIGTERM to a worker change nothing: a service manager sends them to all at once."""
+    workers = children(gateway)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        for worker in workers:
+            os.kill(worker, number)
+    assert [exchange(gateway.port, BAD).status for _ in range(4)] == [422] * 4
+    assert children(gateway) == workers
+
+
+def slow(release: threading.Event, conversation: Conversation) -> None:
+    conversation.read_body()
+    release.wait(20)
+    conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def test_drain(serve: Serve, upstream: RecordingUpstream) -> None:
+    """On SIGTERM requests under way come to their end, the last on their connections; then all processes are gone."""
+    gateway = serve(config(upstream.port, limits={"drainSeconds": 10}), TWO)
+    workers = children(gateway)
+    release = threading.Event()
+    with upstream.scripted(lambda conversation: slow(release, conversation)), ExitStack() as stack:
+        clients = [stack.enter_context(Client(gateway.port)).send(GOOD) for _ in range(4)]
+        upstream.wait_for(4)
+        gateway.signal(signal.SIGTERM)
+        eventually(lambda: gateway.call("/readyz")[0] == 503)
+        with Client(gateway.port) as late:
+            assert late.send(BAD).response().value("connection") == "close"
+        eventually(lambda: not gateway.listens())
+        assert gateway.process.poll() is None
+        release.set()
+        responses = [client.response() for client in clients]
+    assert [(response.status, response.value("connection")) for response in responses] == [(200, "close")] * 4
+    assert gateway.wait() == 0
+    assert not any(map(is_running, workers))
+
+
+def test_drain_has_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
+    """After `drainSeconds` what is still under way is broken off."""
+    gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
+    workers, release = children(gateway), threading.Event()
+    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
+        client.send(GOOD)
+        upstream.wait_for(1)
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+        with pytest.raises(BrokenOffError):
+            client.response()
+        release.set()
+    assert not any(map(is_running, workers))
+
+
+def test_workers_do_not_outlive_the_process(serve: Serve, upstream: RecordingUpstream) -> None:
+    """When the process that steers is killed the workers carry what they have to its end, and end."""
+    gateway = serve(config(upstream.port), TWO)
+    workers, release = children(gateway), threading.Event()
+    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
+        client.send(GOOD)
+        upstream.wait_for(1)
+        gateway.process.kill()
+        gateway.wait()
+        release.set()
+        assert client.response().status == 200
+    eventually(lambda: not any(map(is_running, workers)))
+
+
+def test_what_a_worker_is_told_means_the_same(tmp_path: Path) -> None:
+    """The document that is handed on to workers has the fingerprint of the file it comes from."""
+    for file in sorted(Path("config").rglob("*.json")):
+        try:
+            rules = load(file)
+        except GatewayError:
+            continue  # it is no configuration of the gateway
+        again = parse(orjson.dumps(dict(rules.document)).decode(), source=rules.source)
+        assert again.fingerprint == rules.fingerprint

@@ -1,0 +1,79 @@
+"""What a worker counted arrives once, whole, and under limits that are one for all."""
+
+from typing import Any
+
+import orjson
+from support.process import Samples
+
+from gateway.rules.load import parse
+from gateway.telemetry.metrics import FUNDS_IN_A_REPORT, Metrics, children_of
+from gateway.telemetry.reports import add, take
+
+RULES = parse('{"upstreams":{"api":{"url":"http://127.0.0.1:1"}}}')
+SIMULATE = "/api/monte-carlo/simulate"
+
+
+def told(worker: Metrics) -> dict[str, Any]:
+    """Return a report as it arrives: as JSON."""
+    report: dict[str, Any] = orjson.loads(orjson.dumps(take(worker)))
+    return report
+
+
+def counted(amount: int) -> Metrics:
+    metrics = Metrics(reported=True)
+    upstreams, _ = children_of(RULES, metrics)
+    for _ in range(amount):
+        upstreams["api"].answered(200)
+        metrics.validations.labels(SIMULATE, "warn", "pass").inc()
+        metrics.duration.labels(SIMULATE).observe(0.0002)
+    return metrics
+
+
+def test_report_is_counted_once() -> None:
+    """Two workers' reports add up; what was taken is not told again; nothing that was told is exposed by a worker."""
+    steering, one, other = Metrics(), counted(2), counted(3)
+    for worker in (one, other, one, other):
+        add(steering, told(worker), 100)
+    samples = Samples(steering.expose().decode())
+    assert samples.total("stage_validation_validations_total", endpoint=SIMULATE, result="pass") == 5
+    assert samples.total("stage_gateway_requests_total", upstream="api", code="200") == 5
+    assert samples.get("stage_validation_duration_seconds_bucket", endpoint=SIMULATE, le="0.0001") == 0
+    assert samples.get("stage_validation_duration_seconds_bucket", endpoint=SIMULATE, le="0.00025") == 5
+    assert samples.get("stage_validation_duration_seconds_count", endpoint=SIMULATE) == 5
+
+
+def test_children_that_were_resolved_go_on_counting() -> None:
+    """A child resolved before a report counts into the next one."""
+    worker = Metrics(reported=True)
+    child = worker.validations.labels(SIMULATE, "warn", "pass")
+    child.inc()
+    assert told(worker)["validations"] == [[[SIMULATE, "warn", "pass"], 1]]
+    child.inc(2)
+    assert told(worker)["validations"] == [[[SIMULATE, "warn", "pass"], 2]]
+    assert told(worker)["validations"] == []
+
+
+def test_funds_are_named_where_reports_come_together() -> None:
+    """A worker names far more funds than the limit between reports, so that the same ones have a name from all."""
+    steering, workers = Metrics(), [Metrics(reported=True) for _ in range(2)]
+    assert FUNDS_IN_A_REPORT >= 1000
+    for worker, funds in zip(workers, (["1", "2", "3", "none"], ["3", "2", "1", "none"]), strict=True):
+        for fund in funds:
+            worker.fund_validations.labels(SIMULATE, worker.fund_label(fund, FUNDS_IN_A_REPORT), "pass").inc()
+        add(steering, told(worker), 2)
+        assert take(worker)["funds"] == []
+    samples = Samples(steering.expose().decode())
+
+    def named(fund: str) -> float | None:
+        return samples.get("stage_validation_fund_validations_total", endpoint=SIMULATE, fund_id=fund, result="pass")
+
+    assert [named(fund) for fund in ("1", "2", "3", "other", "none")] == [2, 2, None, 2, 2]
+
+
+def test_unknown_values_add_up() -> None:
+    """Unknown values of several workers are one tally."""
+    steering, worker = Metrics(), Metrics(reported=True)
+    for _ in range(2):
+        worker.note_unknown(["x", "y", "x"])
+        add(steering, told(worker), 100)
+    assert steering.unknown_values == {"x": 4, "y": 2}
