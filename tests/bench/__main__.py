@@ -12,6 +12,8 @@ import re
 import statistics
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,23 +81,35 @@ file:close()
     return script
 
 
+def _cpu_per_request(script: Path, seconds: int, connections: int, peer: peers.Peer) -> float:
+    return load(peer, script, seconds, connections)[1]
+
+
 def workers(rounds: int, seconds: int) -> dict[str, Any]:
-    """Return CPU milliseconds per small request of one process and of two workers, and what a CPU-second is worth."""
-    body = BODIES["6 stages"]
+    """Return CPU milliseconds per small request of one process, of two workers, and of two gateways side by side.
+
+    The last are the control: what two busy cores cost any two processes.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stage-gateway-bench-")))
         upstream = stack.enter_context(peers.nginx("upstream", folder, 1, peers.OTHER_CORE)).port
-        script = _script(folder, body or b"")
+        script = _script(folder, BODIES["6 stages"] or b"")
         found: dict[str, Any] = {}
+        both = f"{peers.PROXY_CORE},{peers.OTHER_CORE}"
         for mode in ("off", "warn"):
-            counts = (1, 2)
-            gateways = [stack.enter_context(peers.gateway(mode, folder, upstream, workers=n)) for n in counts]
-            samples: dict[int, list[float]] = {n: [] for n in counts}
+            one, other, two = (
+                stack.enter_context(peers.gateway(mode, folder, upstream, core=both, workers=n)) for n in (1, 1, 2)
+            )
+            trials = {"one process": [one], "two workers": [two], "two gateways": [one, other]}
+            samples: dict[str, list[float]] = {name: [] for name in trials}
             for _ in range(rounds):
-                for n, peer in zip(counts, gateways, strict=True):
-                    samples[n].append(load(peer, script, seconds, 16)[1])
-            cpu = {n: statistics.median(took) for n, took in samples.items()}
-            found[mode] = {"CPU ms": cpu, "requests per CPU-second, two to one": round(cpu[1] / cpu[2], 3)}
+                for name, loaded in trials.items():
+                    with ThreadPoolExecutor() as pool:
+                        took = pool.map(partial(_cpu_per_request, script, seconds, 32 // len(loaded)), loaded)
+                        samples[name].append(statistics.fmean(took))
+            cpu = {name: statistics.median(took) for name, took in samples.items()}
+            ratios = {name: round(cpu["one process"] / took, 3) for name, took in cpu.items()}
+            found[mode] = {"CPU ms per request": cpu, "requests per CPU-second, over one process": ratios}
     return found
 
 

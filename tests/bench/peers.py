@@ -129,8 +129,10 @@ def aiohttp_proxy(upstream: int) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def gateway(mode: str, folder: Path, upstream: int, *, workers: int = 1, **limits: int) -> Iterator[Peer]:
-    """Run this gateway with the simulate endpoint in one mode; several workers on as many cores as there are."""
+def gateway(
+    mode: str, folder: Path, upstream: int, *, core: int | str = PROXY_CORE, workers: int = 1, **limits: int
+) -> Iterator[Peer]:
+    """Run this gateway with the simulate endpoint in one mode."""
     port = free_port()
     config = folder / f"gateway-{mode}-{workers}.json"
     config.write_text(
@@ -151,6 +153,5 @@ def gateway(mode: str, folder: Path, upstream: int, *, workers: int = 1, **limit
         "STAGE_GATEWAY_LOG_LEVEL": "error",
         "STAGE_GATEWAY_WORKERS": str(workers),
     }
-    core = PROXY_CORE if workers == 1 else f"{PROXY_CORE},{OTHER_CORE}"
     with running(f"gateway {mode}", command, port, core, **own) as peer:
         yield peer
