@@ -5,6 +5,8 @@ Rules of the room:
 - The mode in force is the least strict of the file's and every override of the endpoint. So a reload never makes it
   stricter, and clearing is the only way back.
 - A person and an alert each hold an endpoint by themselves. What an alert holds is latched: it has no end.
+- A person's clearing stands where an alert would hold the endpoint, as an override in `enforce`, which holds nothing.
+  So it is stored and followed as any other, and the alert that it answered demotes nowhere again, restart or not.
 - A change is in force here at once, then stored. What could not be stored stays in force and is stored later.
 - An override ends by the clock of whoever holds it. Its end is no change to store: in the meantime another replica
   may have stored the next one in its place.
@@ -41,9 +43,14 @@ class Override(NamedTuple):
     since: float
     until: float | None = None
 
-    def holds(self, now: float) -> bool:
+    def lasts(self, now: float) -> bool:
         """Whether it has not come to its end."""
         return self.until is None or self.until > now
+
+    @property
+    def holds(self) -> bool:
+        """Whether it can make an endpoint less strict; a clearing cannot."""
+        return self.mode is not Mode.ENFORCE
 
     def as_document(self) -> dict[str, Any]:
         """Return it as it is stored and shown."""
@@ -77,7 +84,6 @@ class Overrides:
         self._now = now
         # At (pattern, damaged_state) stands that a person has cleared the endpoint since the damage.
         self._held: Held = {}
-        self._cleared: dict[str, float] = {}
         self.damage: str | None = None
         self.pending: dict[Place, Override | None] = {}
 
@@ -87,7 +93,7 @@ class Overrides:
         held = {}
         for source in (Source.PERSON, Source.ALERT):
             override = self._held.get((pattern, source))
-            if override is not None and override.holds(now):
+            if override is not None and override.holds and override.lasts(now):
                 held[source] = override
         if self.damage is not None and endpoint.mode is Mode.ENFORCE and not self._is_released(pattern):
             held[Source.DAMAGED_STATE] = Override(Mode.WARN, self.damage, "stage-gateway", 0)
@@ -102,11 +108,13 @@ class Overrides:
 
     def knows(self, pattern: str) -> bool:
         """Whether anything holds this pattern, be it an endpoint now or not."""
-        return any((pattern, source) in self._held for source in (Source.PERSON, Source.ALERT))
+        found = (self._held.get((pattern, source)) for source in (Source.PERSON, Source.ALERT))
+        return any(override is not None and override.holds for override in found)
 
     def was_cleared_since(self, pattern: str, moment: float) -> bool:
-        """Whether an endpoint was let go of after a moment, as far as this process knows."""
-        return self._cleared.get(pattern, moment - 1) >= moment
+        """Whether a person has let go of an endpoint after a moment, on any replica, and no alert holds it since."""
+        answer = self._held.get((pattern, Source.ALERT))
+        return answer is not None and not answer.holds and answer.since >= moment
 
     def set(self, pattern: str, source: Source, override: Override) -> None:
         """Hold an endpoint."""
@@ -116,17 +124,17 @@ class Overrides:
 
     def clear(self, pattern: str, by: str) -> None:
         """Let go of an endpoint, whoever holds it."""
+        cleared = Override(Mode.ENFORCE, "cleared", by, self._now())
         for source in (Source.PERSON, Source.ALERT):
-            # Also what is not held here may be stored.
-            self.pending[pattern, source] = None
             override = self._held.pop((pattern, source), None)
-            if override is not None:
+            if override is not None and override.holds:
                 self._tell("override cleared", pattern, source, override, clearedBy=by)
+        self.pending[pattern, Source.PERSON] = None  # also what is not held here may be stored
+        self._held[pattern, Source.ALERT] = self.pending[pattern, Source.ALERT] = cleared
         if self.damage is not None and not self._is_released(pattern):
             place = pattern, Source.DAMAGED_STATE
-            self._held[place] = self.pending[place] = Override(Mode.ENFORCE, "cleared", by, self._now())
+            self._held[place] = self.pending[place] = cleared
             self._tell("override cleared", *place, None, clearedBy=by)
-        self._cleared[pattern] = self._now()
         self._changed()
 
     def take_over(self, stored: Held, *, whole: bool = True) -> None:
@@ -143,7 +151,7 @@ class Overrides:
             if place[1] is Source.DAMAGED_STATE:
                 self.pending[place] = None
         merged = {**stored, **self.pending}
-        self._held = {place: override for place, override in merged.items() if override and override.holds(now)}
+        self._held = {place: override for place, override in merged.items() if override and override.lasts(now)}
         self.damage = None
         if mended:
             _audit.warning("the stored overrides can be read again")
@@ -165,7 +173,7 @@ class Overrides:
     def expire(self) -> None:
         """Let go of what has come to its end."""
         now = self._now()
-        over = [place for place, held in self._held.items() if not held.holds(now)]
+        over = [place for place, held in self._held.items() if not held.lasts(now)]
         for place in over:
             self._tell("override expired", *place, self._held.pop(place))
         if over:
@@ -177,9 +185,10 @@ class Overrides:
     def _note_difference(self, place: Place, before: Override | None, after: Override | None) -> None:
         if before == after or place[1] is Source.DAMAGED_STATE:
             return
-        if after is None:
-            self._cleared[place[0]] = self._now()
-        self._tell("override taken over" if after else "override gone", *place, after or before)
+        if after is not None and after.holds:
+            self._tell("override taken over", *place, after)
+        elif before is not None and before.holds:
+            self._tell("override gone", *place, before)
 
     def _tell(self, message: str, pattern: str, source: Source, override: Override | None, **more: str) -> None:
         document = override.as_document() if override is not None else {}

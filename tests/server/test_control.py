@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,6 +211,19 @@ class TestAlerts:
         assert (status, answer["demoted"], mode(gateway)) == (200, [], "enforce")
         assert "a person cleared" in answer["ignored"][0]
         assert post(gateway, alert(began=0.1))[1]["demoted"] == [STRATEGIES]
+
+    def test_answer_outlasts_a_restart(self, recorder: RecordingUpstream, tmp_path: Path) -> None:
+        """After a restart the alert that a person had answered changes nothing, and the next one demotes."""
+        config = configuration(recorder.port, endpoints=ENDPOINTS, endpointMode=MODES, limits={"drainSeconds": 0.1})
+        old = alert(began=-0.1)
+        with Gateway(tmp_path, config) as first:
+            post(first, old)
+            assert first.hold(STRATEGIES, None)[1]["mode"] == "enforce"
+        with Gateway(tmp_path, config) as again:
+            assert (post(again, old)[1]["demoted"], mode(again)) == ([], "enforce")
+            assert post(again, alert(began=0.1))[1]["demoted"] == [STRATEGIES]
+        with Gateway(tmp_path, config) as last:
+            assert mode(last) == "warn"
 
     def test_alert_without_a_beginning(self, gateway: Gateway) -> None:
         """An alert that does not say when it began demotes."""

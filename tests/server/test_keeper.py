@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,12 @@ class Replicas:
         folder.mkdir(exist_ok=True)
         environment = {"HOME": str(folder), **({"STAGE_GATEWAY_STATE": state} if state else {})}
         modes = {STRATEGIES: "enforce", SIMULATE: "enforce"}
-        config = configuration(self._port, endpointMode=modes, limits={"drainSeconds": 0.1})
+        endpoints = {
+            STRATEGIES: {"stages": [{"keys": "/stageAllocation"}], "autoDemote": True},
+            SIMULATE: {"operation": "write", "stages": [{"each": "/stageDistribution", "field": "stage"}]},
+        }
+        limits = {"drainSeconds": 0.1}
+        config = configuration(self._port, endpoints=endpoints, endpointMode=modes, limits=limits)
         gateway = self._stack.enter_context(Gateway(folder, config, environment))
         if state is not None:
             gateway.state = folder / ".local" / "state" / "stage-gateway"
@@ -79,6 +85,17 @@ def gauge(gateway: Gateway, source: str, endpoint: str = STRATEGIES) -> float | 
     return gateway.metrics().get("stage_gateway_override", endpoint=endpoint, source=source)
 
 
+def demote(gateway: Gateway, began: datetime) -> list[str]:
+    """Post a firing alert that began then; returns what it demoted."""
+    labels = {"alertname": "StageInvalidRateCeiling", "action": "demote", "endpoint": STRATEGIES}
+    alert = {"status": "firing", "labels": labels, "startsAt": began.isoformat()}
+    body = json.dumps({"version": "4", "alerts": [alert]}).encode()
+    status, answer = gateway.call("/-/alerts", method="POST", token=gateway.token(), body=body)
+    assert status == 200
+    demoted: list[str] = json.loads(answer)["demoted"]
+    return demoted
+
+
 class TestRedis:
     def test_replicas_follow_each_other(self, replicas: Replicas, server: RedisServer) -> None:
         """What is set or cleared on one replica is in force on the others within a second, and on new ones at start."""
@@ -100,6 +117,19 @@ class TestRedis:
         other.hold(SIMULATE, "off")
         eventually(lambda: (mode(one), mode(one, SIMULATE)) == ("warn", "off"), timeout=1)
         eventually(lambda: (mode(other), mode(other, SIMULATE)) == ("warn", "off"), timeout=1)
+
+    def test_answered_alert(self, replicas: Replicas, server: RedisServer) -> None:
+        """An alert that a person has answered on one replica demotes on no other, nor on one that starts later."""
+        one, other = replicas.start(server.address), replicas.start(server.address)
+        began = datetime.now(UTC)
+        assert demote(one, began) == [STRATEGIES]
+        eventually(lambda: sources(other) == ["alert"], timeout=1)
+        one.hold(STRATEGIES, None)
+        eventually(lambda: mode(other) == "enforce", timeout=1)
+        late = replicas.start(server.address)
+        assert [demote(each, began) for each in (other, late)] == [[], []]
+        assert demote(late, datetime.now(UTC)) == [STRATEGIES]
+        eventually(lambda: mode(one) == mode(other) == "warn", timeout=1)
 
     def test_lost_later(self, replicas: Replicas, server: RedisServer) -> None:
         """When Redis ends, the last known stays, changes are in force here, and are stored once it is back."""
@@ -162,7 +192,8 @@ class TestRedis:
         assert (error(gateway), gauge(gateway, "damaged_state", SIMULATE)) == (None, 0)
         assert len(gateway.logs(READABLE)) == 1
         with server.client() as client:
-            eventually(lambda: client.hkeys(HASH) == [b"hash"])
+            # What is left is that a person has cleared it.
+            eventually(lambda: sorted(client.hkeys(HASH)) == [f"alert {STRATEGIES}".encode(), b"hash"])
 
     def test_hanging_at_the_start(self, replicas: Replicas, server: RedisServer) -> None:
         """A Redis that hangs delays the start by about a second."""

@@ -51,6 +51,11 @@ def room() -> Room:
     return Room()
 
 
+def clearing(by: str = "somebody", since: float = 1000) -> Override:
+    """Return what stands for a person's clearing where an alert would hold the endpoint."""
+    return Override(Mode.ENFORCE, "cleared", by, since)
+
+
 def endpoint(mode: Mode = Mode.ENFORCE, pattern: str = PATTERN) -> Endpoint:
     return Endpoint(pattern, mode, JUDGE)
 
@@ -102,11 +107,12 @@ def test_ended_override_that_is_still_stored(room: Room) -> None:
 
 
 def test_clearing_lets_go_of_all(room: Room, caplog: pytest.LogCaptureFixture) -> None:
-    """Clearing takes away what a person and an alert hold, says who did it, and leaves both to be stored."""
+    """Clearing takes away what a person and an alert hold, says who did it, and leaves that to be stored."""
     room.overrides.set(*PERSON, held(Mode.OFF))
     room.overrides.set(*ALERT, held())
     room.overrides.clear(PATTERN, "somebody")
-    assert (room.mode(), room.overrides.pending) == (Mode.ENFORCE, {PERSON: None, ALERT: None})
+    assert (room.mode(), room.overrides.pending) == (Mode.ENFORCE, {PERSON: None, ALERT: clearing()})
+    assert (room.sources(), room.overrides.knows(PATTERN)) == (set(), False)
     cleared = [record for record in caplog.records if record.getMessage() == "override cleared"]
     assert [(vars(one)["source"], vars(one)["clearedBy"]) for one in cleared] == [
         ("person", "somebody"),
@@ -117,7 +123,7 @@ def test_clearing_lets_go_of_all(room: Room, caplog: pytest.LogCaptureFixture) -
 def test_clearing_nothing(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     """Clearing an endpoint that nothing holds here is to be stored all the same, and no change to tell."""
     room.overrides.clear(PATTERN, "somebody")
-    assert (room.overrides.pending, audit(caplog)) == ({PERSON: None, ALERT: None}, [])
+    assert (room.overrides.pending, audit(caplog)) == ({PERSON: None, ALERT: clearing()}, [])
 
 
 def test_what_is_stored_is_taken_over(room: Room, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,8 +210,8 @@ def test_holding_a_damaged_endpoint_is_no_clearing(room: Room) -> None:
     assert room.mode() is Mode.WARN
 
 
-def test_when_an_endpoint_was_cleared(room: Room) -> None:
-    """A clearing is remembered, here and by a replica that follows it; an override's own end is none."""
+def test_when_an_endpoint_was_cleared(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    """A clearing is remembered, here and by who takes over what is stored of it; an override's own end is none."""
     room.overrides.set(*PERSON, held(until=1001))
     room.clock.time = 1001
     room.overrides.expire()
@@ -213,10 +219,23 @@ def test_when_an_endpoint_was_cleared(room: Room) -> None:
     room.overrides.clear(PATTERN, "somebody")
     assert room.overrides.was_cleared_since(PATTERN, 1001)
     assert not room.overrides.was_cleared_since(PATTERN, 1001.1)
-    other = Room()
-    other.overrides.take_over({ALERT: held()})
-    other.overrides.take_over({})
-    assert other.overrides.was_cleared_since(PATTERN, 999)
+    stored = {place: override for place, override in room.overrides.pending.items() if override is not None}
+    for before in ({}, {ALERT: held()}):
+        other = Room()
+        other.overrides.take_over(before)
+        other.overrides.take_over(stored)
+        assert (other.mode(), other.sources()) == (Mode.ENFORCE, set())
+        assert other.overrides.was_cleared_since(PATTERN, 1001)
+        assert not other.overrides.was_cleared_since(PATTERN, 1001.1)
+    assert audit(caplog)[-2:] == ["override taken over", "override gone"]
+
+
+def test_next_alert_after_a_clearing(room: Room) -> None:
+    """What an alert holds after a clearing takes its place, and is held whoever takes it over."""
+    room.overrides.clear(PATTERN, "somebody")
+    room.overrides.set(*ALERT, held())
+    assert (room.mode(), room.overrides.pending[ALERT]) == (Mode.WARN, held())
+    assert not room.overrides.was_cleared_since(PATTERN, 0)
 
 
 @pytest.mark.parametrize("until", [None, 1010.5])
