@@ -2,7 +2,9 @@
 
 Rules of the room:
 
-- A file is written whole: to a new file, to the disk, then put in the old one's place.
+- A file is written whole: to a new file, to the disk, then put in the old one's place. That may take long, so it is
+  done in a thread of its own, one after the other; traffic goes on.
+- A directory is claimed before it is read: two processes that write one file would undo each other's changes.
 - A damaged file is put aside, never lost. The file that takes its place says so, or a restart would take what it
   holds for everything that was ever held.
 - In Redis every override is a field of one hash, so that replicas do not write over each other's changes. A field
@@ -12,6 +14,7 @@ Rules of the room:
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +25,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.errors import ConfigurationError, UnreachableError
+from gateway.errors import ConfigurationError, RefusedError, UnreachableError
+from gateway.server.claim import Claim
 from gateway.server.overrides import Held, Override, Place, Source
 from gateway.settings import PREFIX, Settings
 
@@ -49,7 +53,7 @@ class Store(Protocol):
     async def load(self) -> tuple[Held, bool]:
         """Return what is stored, and whether it goes on from what was stored before, or that is lost.
 
-        Raises DamagedError, UnreachableError.
+        Raises DamagedError, UnreachableError, and RefusedError when it is another process' own.
         """
 
     async def save(self, changes: dict[Place, Override | None]) -> None:
@@ -71,13 +75,32 @@ class DirectoryStore:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE_NAME
+        self._claim = Claim(folder)
+        self._thread = ThreadPoolExecutor(1, "overrides")
+        # What follows is touched in that thread only.
         self._known: Held = {}
         self._looked = False  # whether `_known` is what the file holds, as far as it can be understood
         self._damaged = False
         self._aside: str | None = None  # the name of the damaged file that this one stands for
 
     async def load(self) -> tuple[Held, bool]:
-        """Return what the file holds, and whether there is one. Raises DamagedError, UnreachableError."""
+        """Return what the file holds, and whether there is one.
+
+        Raises DamagedError, UnreachableError, and RefusedError when another process keeps its overrides there.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+
+    async def save(self, changes: dict[Place, Override | None]) -> None:
+        """Write the file anew. Raises UnreachableError."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._save, dict(changes))
+
+    async def close(self) -> None:
+        """Let go of the directory."""
+        self._thread.shutdown(wait=False)
+        self._claim.release()
+
+    def _load(self) -> tuple[Held, bool]:
+        self._claim.take()
         try:
             data = self._file.read_bytes()
         except FileNotFoundError:
@@ -98,11 +121,11 @@ class DirectoryStore:
             raise DamagedError(message, dict(self._known))
         return dict(self._known), True
 
-    async def save(self, changes: dict[Place, Override | None]) -> None:
-        """Write the file anew. Raises UnreachableError."""
+    def _save(self, changes: dict[Place, Override | None]) -> None:
+        self._prepare()
         if not self._looked:
             with suppress(DamagedError):
-                await self.load()
+                self._load()
         held = {place: override for place, override in {**self._known, **changes}.items() if override is not None}
         try:
             if self._damaged:
@@ -114,8 +137,16 @@ class DirectoryStore:
             raise UnreachableError(f"{self._file}: cannot be written: {error.strerror}") from error
         self._known, self._damaged = held, False
 
+    def _prepare(self) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._claim.take()
+        except OSError as error:
+            raise UnreachableError(f"{self._file}: cannot be written: {error.strerror}") from error
+        except RefusedError as error:  # it was not there yet when this process began
+            raise UnreachableError(str(error)) from error
+
     def _write(self, data: bytes) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = self._file.with_suffix(".new")
         with new.open("wb") as file:
             file.write(data)
@@ -127,9 +158,6 @@ class DirectoryStore:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 class RedisStore:

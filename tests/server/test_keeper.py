@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import Gateway, configuration, eventually
+from support.process import COMMAND, Gateway, configuration, eventually
 from support.redis import RedisServer, running
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
@@ -41,12 +44,14 @@ class Replicas:
         self._stack = stack
         self._count = 0
 
-    def start(self, state: str | None = None, folder: Path | None = None) -> Gateway:
+    def start(
+        self, state: str | None = None, folder: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> Gateway:
         """Start one, with a directory of its own when it shares none."""
         self._count += 1
         folder = folder or self._folder / f"gateway-{self._count}"
         folder.mkdir(exist_ok=True)
-        environment = {"HOME": str(folder), **({"STAGE_GATEWAY_STATE": state} if state else {})}
+        own = {"HOME": str(folder), **({"STAGE_GATEWAY_STATE": state} if state else {}), **(environment or {})}
         modes = {STRATEGIES: "enforce", SIMULATE: "enforce"}
         endpoints = {
             STRATEGIES: {"stages": [{"keys": "/stageAllocation"}], "autoDemote": True},
@@ -54,7 +59,7 @@ class Replicas:
         }
         limits = {"drainSeconds": 0.1}
         config = configuration(self._port, endpoints=endpoints, endpointMode=modes, limits=limits)
-        gateway = self._stack.enter_context(Gateway(folder, config, environment))
+        gateway = self._stack.enter_context(Gateway(folder, config, own))
         if state is not None:
             gateway.state = folder / ".local" / "state" / "stage-gateway"
         return gateway
@@ -165,7 +170,7 @@ class TestRedis:
     def test_hanging_redis_does_not_touch_traffic(self, replicas: Replicas, server: RedisServer) -> None:
         """While Redis hangs, requests are answered as fast as ever, and a change is in force before it is stored."""
         gateway = replicas.start(server.address)
-        times = []
+        times: list[float] = []
         with server.hanging(), Client(gateway.port) as client:
             time.sleep(0.6)  # it is asked now
             for _ in range(60):
@@ -173,6 +178,14 @@ class TestRedis:
                 assert client.send(BAD).response().status == 422
                 times.append(time.monotonic() - begin)
                 time.sleep(0.02)
+            # Nobody waits for Redis before the endpoint is held, only for the call's answer.
+            with ThreadPoolExecutor(1) as person:
+                held = person.submit(gateway.hold, STRATEGIES, "warn")
+                begin = time.monotonic()
+                eventually(lambda: client.send(BAD).response().status == 200, timeout=0.1)
+                times.append(time.monotonic() - begin)
+                assert not held.done()
+                assert held.result()[1]["stored"] is False
         assert sorted(times)[-3] < 0.1
         assert [entry for entry in gateway.logs() if entry["level"] == "error"]
 
@@ -273,6 +286,43 @@ class TestDirectory:
         again = replicas.start(folder=tmp_path / "one")
         assert exchange(again.port, BAD).status == 200
         assert (mode(again), sources(again), mode(again, SIMULATE)) == ("warn", ["person"], "enforce")
+
+    def test_two_gateways(self, replicas: Replicas, tmp_path: Path) -> None:
+        """A second gateway on one directory does not start, says why, and leaves the first one's overrides alone."""
+        first = replicas.start(folder=tmp_path / "one")
+        first.hold(STRATEGIES, "warn")
+        stored = (first.state / FILE_NAME).read_bytes()
+        environment = {
+            **os.environ,
+            "STAGE_GATEWAY_CONFIG": str(first.file),
+            "STAGE_GATEWAY_PORT": "0",
+            "STAGE_GATEWAY_ADMIN_PORT": "0",
+            "STAGE_GATEWAY_STATE": str(first.state),
+        }
+        second = subprocess.run(
+            [COMMAND, "serve"], env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert second.returncode == 1
+        assert f"{first.state}: is in use by another gateway (process {first.process.pid} on " in second.stderr
+        assert "Traceback" not in second.stderr
+        assert ((first.state / FILE_NAME).read_bytes(), mode(first), error(first)) == (stored, "warn", None)
+        first.signal(signal.SIGKILL)
+        first.wait()
+        assert mode(replicas.start(folder=tmp_path / "one")) == "warn"
+
+    def test_two_gateways_that_found_no_directory(self, replicas: Replicas, tmp_path: Path) -> None:
+        """When the directory is not there yet, the first to store has it; the other one says that it cannot store."""
+        (tmp_path / "token").write_text("the token")
+        shared = {
+            "STAGE_GATEWAY_STATE": str(tmp_path / "later"),
+            "STAGE_GATEWAY_ADMIN_TOKEN_FILE": str(tmp_path / "token"),
+        }
+        one, other = (replicas.start(folder=tmp_path / name, environment=shared) for name in ("one", "other"))
+        body = json.dumps({"endpoint": STRATEGIES, "mode": "warn", "reason": "r"}).encode()
+        answers = [each.call("/-/mode", method="POST", token="the token", body=body) for each in (one, other)]
+        assert [json.loads(answer)["stored"] for _, answer in answers] == [True, False]
+        assert (error(one), mode(other)) == (None, "warn")
+        assert "is in use by another gateway" in (error(other) or "")
 
     def test_damaged_file(self, replicas: Replicas, tmp_path: Path) -> None:
         """Damage holds `enforce` at warn through changes and restarts, but for endpoints that a person has cleared."""

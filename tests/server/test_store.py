@@ -1,5 +1,6 @@
 """Where overrides are kept: a file, or a hash in a real Redis."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ from support.redis import RedisServer, running
 
 from gateway.errors import ConfigurationError, UnreachableError
 from gateway.rollout.policy import Mode
+from gateway.server import claim
 from gateway.server.overrides import Held, Override, Source
 from gateway.server.store import FILE_NAME, HASH, DamagedError, DirectoryStore, RedisStore, store_of
 from gateway.settings import Settings
@@ -31,7 +33,8 @@ DAMAGED = [
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir())
+    """Return what is in a directory, but for the claim on it."""
+    return sorted(file.name for file in folder.iterdir() if file.name != claim.FILE_NAME)
 
 
 class TestDirectory:
@@ -106,6 +109,28 @@ class TestDirectory:
                 await store.load()
         assert (tmp_path / FILE_NAME).read_bytes() == b"precious"
         assert len([name for name in names(tmp_path) if "damaged" in name]) == 1
+
+    async def test_slow_disk_stops_nobody(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While the disk takes its time everything else goes on."""
+        monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.3))
+        saving = asyncio.create_task(DirectoryStore(tmp_path).save({A: FIRST}))
+        longest, last = 0.0, time.monotonic()
+        while not saving.done():
+            await asyncio.sleep(0.005)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        await saving
+        assert longest < 0.2
+        assert await DirectoryStore(tmp_path).load() == ({A: FIRST}, True)
+
+    async def test_save_that_is_broken_off(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever stops to wait for a save does not let the next one come before it."""
+        store = DirectoryStore(tmp_path)
+        monkeypatch.setattr(os, "fsync", lambda _: time.sleep(0.1))
+        broken_off = asyncio.create_task(store.save({A: SECOND, B: SECOND}))
+        await asyncio.sleep(0.05)
+        broken_off.cancel()
+        await store.save({A: FIRST})
+        assert await DirectoryStore(tmp_path).load() == ({A: FIRST, B: SECOND}, True)
 
     async def test_directory_that_cannot_be_used(self) -> None:
         """Where nothing can be written, nothing is there to read, and saving says why it cannot be done."""

@@ -1,0 +1,52 @@
+"""A claim on a directory: one process at a time keeps its state there.
+
+A lock of the operating system's, so it ends with its process, however that ends. It belongs to the process alone
+(`fcntl`, not `flock`): children that a process forks neither hold it nor end it.
+"""
+
+import fcntl
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.errors import RefusedError
+
+FILE_NAME = "overrides.lock"
+
+
+class Claim:
+    """The claim of this process on a directory. `take` may be called again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE_NAME
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Claim the directory, where it is there, can be written and knows locks. Raises RefusedError."""
+        if self._descriptor is not None:
+            return
+        try:
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return  # then nothing can be kept there either, which is told when it is tried
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            holder = os.read(descriptor, 300).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            cure = "give each its own directory in STATE, or let them share a redis://"
+            raise RefusedError(f"{self._file.parent}: is in use by another gateway ({holder}); {cure}") from None
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            return
+        self._descriptor = descriptor
+        with suppress(OSError):  # who it is only helps a person
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go of the directory."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
