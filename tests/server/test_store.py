@@ -4,11 +4,15 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
 import pytest
+import trustme
+from support.process import Gateway, configuration, eventually
 from support.redis import RedisServer, running
+from support.upstream import RecordingUpstream
 
 from gateway.errors import ConfigurationError, UnreachableError
 from gateway.rollout.policy import Mode
@@ -260,6 +264,82 @@ class TestRedis:
             await store.save({A: FIRST})
         assert time.monotonic() - begin < 0.5
         await store.close()
+
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(tmp_path_factory.mktemp("rediss"), "s3cret", AUTHORITY) as started:
+        yield started
+
+
+class TestRediss:
+    async def test_private_authority(self, secure: RedisServer) -> None:
+        """Over TLS what one replica saves another one reads, when the address names the Redis' own authority."""
+        stores = [RedisStore(secure.trusted) for _ in range(2)]
+        await stores[0].save({A: FIRST})
+        assert await stores[1].load() == ({A: FIRST}, True)
+        for store in stores:
+            await store.close()
+
+    @pytest.mark.parametrize(
+        ("asked", "complaint"),
+        [
+            ("{address}", "certificate verify failed"),
+            ("{address}?ssl_ca_certs={other}", "certificate verify failed"),
+            ("{trusted}", "not valid for 'localhost'"),
+            ("{address}?ssl_ca_certs=/nowhere/ca.pem", "cannot be read"),
+            ("{plain}", "cannot be read"),
+        ],
+        ids=["no authority", "another authority", "another name", "no such file", "without TLS"],
+    )
+    async def test_connection_that_is_not_to_be_trusted(
+        self, asked: str, complaint: str, secure: RedisServer, tmp_path: Path
+    ) -> None:
+        """A Redis that does not prove who it is cannot be read nor written, at once, and the password stays unsaid."""
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+        trusted = secure.trusted.replace("127.0.0.1", "localhost")
+        plain = secure.address.replace("rediss:", "redis:")
+        address = asked.format(address=secure.address, other=tmp_path / "other.pem", trusted=trusted, plain=plain)
+        store = RedisStore(address)
+        for work in (store.load, lambda: store.save({A: FIRST})):
+            begin = time.monotonic()
+            with pytest.raises(UnreachableError, match=complaint if work == store.load else "cannot be") as error:
+                await work()
+            assert time.monotonic() - begin < 1.5
+            assert "s3cret" not in str(error.value)
+        await store.close()
+
+    def test_replicas_follow_each_other(self, secure: RedisServer, upstream: RecordingUpstream, tmp_path: Path) -> None:
+        """Gateways whose `STATE` is a rediss:// address share their overrides, also with one that starts later."""
+        path = "/api/portfolio/strategies"
+        config = configuration(upstream.port, endpointMode={path: "enforce"}, limits={"drainSeconds": 0.1})
+
+        def mode(gateway: Gateway) -> object:
+            return gateway.status()["endpoints"][path]["mode"]
+
+        with ExitStack() as stack:
+
+            def start(name: str, state: str) -> Gateway:
+                (tmp_path / name).mkdir()
+                (tmp_path / name / "token").write_text("the token")
+                token = str(tmp_path / name / "token")
+                environment = {"STAGE_GATEWAY_STATE": state, "STAGE_GATEWAY_ADMIN_TOKEN_FILE": token}
+                return stack.enter_context(Gateway(tmp_path / name, config, environment))
+
+            one, other = start("one", secure.trusted), start("other", secure.trusted)
+            body = orjson.dumps({"endpoint": path, "mode": "warn", "reason": "r"})
+            status, answer = one.call("/-/mode", method="POST", token="the token", body=body)
+            assert (status, orjson.loads(answer)["stored"]) == (200, True)
+            eventually(lambda: mode(other) == "warn", timeout=1)
+            late = start("late", secure.trusted)
+            assert (mode(late), late.status()["overrides"]["error"]) == ("warn", None)
+            stranger = start("stranger", secure.address)  # does not know the authority
+            assert mode(stranger) == "warn"
+            assert "certificate verify failed" in stranger.status()["overrides"]["error"]
+            assert stranger.metrics().get("stage_gateway_override", endpoint=path, source="damaged_state") == 1
 
 
 @pytest.mark.parametrize("address", ["redis://:s3/cret@host", "redis://:s3cret@host:port", "redis://:s3cret@h?db=x"])

@@ -11,16 +11,31 @@ from typing import Any
 
 import pytest
 import redis
+import trustme
 
 from support.prometheus import free_port
 
 
 class RedisServer:
-    """A redis-server that can be ended, started again on its port, and made to hang. It keeps nothing on disk."""
+    """A redis-server that can be ended, started again on its port, and made to hang. It keeps nothing on disk.
 
-    def __init__(self, folder: Path, password: str | None = None) -> None:
+    With an authority it speaks TLS only, with a certificate for 127.0.0.1.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        password: str | None = None,
+        authority: trustme.CA | None = None,
+    ) -> None:
         self._folder = folder
         self._password = password
+        self._secure = authority is not None
+        if authority is not None:
+            certificate = authority.issue_cert("127.0.0.1")
+            certificate.private_key_pem.write_to_path(str(folder / "redis.key"))
+            certificate.cert_chain_pems[0].write_to_path(str(folder / "redis.pem"))
+            authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self._program = shutil.which("redis-server")
         if self._program is None:
             pytest.skip("needs redis-server, which `make test` installs on Debian")
@@ -29,11 +44,29 @@ class RedisServer:
 
     @property
     def address(self) -> str:
+        """What a client is given: for TLS without the authority that it needs."""
         credentials = f":{self._password}@" if self._password else ""
-        return f"redis://{credentials}127.0.0.1:{self.port}/0"
+        return f"redis{'s' if self._secure else ''}://{credentials}127.0.0.1:{self.port}/0"
+
+    @property
+    def trusted(self) -> str:
+        """The address with the private authority."""
+        return f"{self.address}?ssl_ca_certs={self._folder / 'authority.pem'}" if self._secure else self.address
 
     def start(self) -> None:
-        own = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        own = ["--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder), "--port"]
+        if self._secure:
+            files = [
+                "--tls-cert-file",
+                "redis.pem",
+                "--tls-key-file",
+                "redis.key",
+                "--tls-ca-cert-file",
+                "authority.pem",
+            ]
+            own += ["0", "--tls-port", str(self.port), "--tls-auth-clients", "no", *files]
+        else:
+            own.append(str(self.port))
         secret = ["--requirepass", self._password] if self._password else []
         assert self._program is not None
         self._process = subprocess.Popen([self._program, *own, *secret], stdout=subprocess.DEVNULL)
@@ -66,14 +99,14 @@ class RedisServer:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
-        with redis.Redis.from_url(self.address, socket_timeout=5) as client:
+        with redis.Redis.from_url(self.trusted, socket_timeout=5) as client:
             yield client
 
 
 @contextlib.contextmanager
-def running(folder: Path, password: str | None = None) -> Iterator[RedisServer]:
-    """Run a Redis."""
-    server = RedisServer(folder, password)
+def running(folder: Path, password: str | None = None, authority: trustme.CA | None = None) -> Iterator[RedisServer]:
+    """Run a Redis, with an authority one that speaks TLS."""
+    server = RedisServer(folder, password, authority)
     server.start()
     try:
         yield server
