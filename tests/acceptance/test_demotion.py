@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.process import COMMAND, Gateway, configuration, eventually
-from support.prometheus import Server, alertmanager, prometheus
+from support.prometheus import Server, alertmanager, free_port, prometheus
 from support.redis import running
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
@@ -23,20 +23,27 @@ QUICK_ENDS = {"for": "1s", "keep_firing_for": "2s", "would_reject_for": "30s", "
 
 
 class Traffic:
-    """Some twenty requests a second to each gateway; all good, or every second one not."""
+    """Some twenty requests a second to each gateway."""
 
     def __init__(self) -> None:
-        self.ports: list[int] = []
-        self.bad = threading.Event()
+        self._round = threading.Lock()
+        self._good: tuple[int, ...] = ()
+        self._bad: tuple[int, ...] = ()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         while not self._ended.wait(0.05):
-            for port in list(self.ports):
-                exchange(port, GOOD)
-                if self.bad.is_set():
+            with self._round:
+                for port in self._good:
+                    exchange(port, GOOD)
+                for port in self._bad:
                     exchange(port, BAD)
+
+    def send(self, *good: int, bad: tuple[int, ...] = ()) -> None:
+        """Send good requests to these ports from now on and bad ones to those, and none to others."""
+        with self._round:
+            self._good, self._bad = good, bad
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
@@ -61,10 +68,12 @@ class Scene:
         self.token.write_text("the token\n")
         self._environment = {"STAGE_GATEWAY_STATE": redis, "STAGE_GATEWAY_ADMIN_TOKEN_FILE": str(self.token)}
         self._stack = stack
+        self._admin = {name: free_port() for name in ("asked", "other")}  # Prometheus finds them again after a restart
 
     def start(self, name: str) -> Gateway:
         (self._folder / name).mkdir(exist_ok=True)
-        return self._stack.enter_context(Gateway(self._folder / name, self._config, self._environment))
+        environment = {**self._environment, "STAGE_GATEWAY_ADMIN_PORT": str(self._admin[name])}
+        return self._stack.enter_context(Gateway(self._folder / name, self._config, environment))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line as a person does who has the token."""
@@ -83,6 +92,11 @@ def firing(server: Server) -> bool:
     return bool(server.query('ALERTS{alertname="StageInvalidRateCeiling", alertstate="firing"}'))
 
 
+def seen_on(server: Server, expression: str) -> int:
+    """Return on how many gateways Prometheus sees what an expression selects."""
+    return len({series["metric"]["instance"] for series in server.query(expression)})
+
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as entered:
@@ -90,22 +104,24 @@ def stack() -> Iterator[ExitStack]:
 
 
 def test_burst_demotes_until_a_person_clears(upstream: RecordingUpstream, tmp_path: Path, stack: ExitStack) -> None:
-    """A burst demotes both gateways by the alert posted to one, past its end and a restart, until a person clears."""
+    """A burst on one gateway demotes both by the alert posted to the other, past its end, until a person clears."""
     store = stack.enter_context(running(tmp_path, password="s3cret"))
     scene = Scene(tmp_path, upstream.port, store.address, stack)
     asked, other = scene.start("asked"), scene.start("other")
     manager = stack.enter_context(alertmanager(tmp_path, f"http://127.0.0.1:{asked.admin}", scene.token))
-    targets = {"stage-gateway": asked.admin, "stage-migration": 1}  # no migration runs
+    targets = {"stage-gateway": [asked.admin, other.admin], "stage-migration": [1]}  # no migration runs
     watching = stack.enter_context(prometheus(tmp_path, targets, manager.port, **QUICK, **QUICK_ENDS))
     traffic = Traffic()
-    traffic.ports = [asked.port, other.port]
+    traffic.send(asked.port, other.port)
     with traffic.flowing():
         ratio = f'stage_validation_invalid_rate:ratio{{endpoint="{STRATEGIES}"}}'
         eventually(lambda: watching.query(f"{ratio} == 0"), timeout=20)
+        judged = f'stage_validation_validations_total{{endpoint="{STRATEGIES}", result="pass"}} > 0'
+        eventually(lambda: seen_on(watching, judged) == 2, timeout=20)
         assert not firing(watching)
         assert (exchange(asked.port, BAD).status, exchange(other.port, BAD).status) == (422, 422)
 
-        traffic.bad.set()
+        traffic.send(asked.port, other.port, bad=(other.port,))
         eventually(lambda: mode(asked) == "warn", timeout=20)
         eventually(lambda: mode(other) == "warn", timeout=1.5)
         assert firing(watching)
@@ -116,14 +132,16 @@ def test_burst_demotes_until_a_person_clears(upstream: RecordingUpstream, tmp_pa
         [told] = asked.logs("override set")
         assert (told["source"], told["until"]) == ("alert", None)
         assert "StageInvalidRateCeiling" in told["reason"]
+        demoted = f'stage_gateway_override{{endpoint="{STRATEGIES}", source="alert"}} == 1'
+        eventually(lambda: seen_on(watching, demoted) == 2, timeout=20)
 
-        traffic.bad.clear()
-        traffic.ports = [asked.port]
+        traffic.send(asked.port)
         other.end()
         other = scene.start("other")
         assert (mode(other), exchange(other.port, BAD).status) == ("warn", 200)
         eventually(lambda: not firing(watching), timeout=20)
         assert (mode(asked), mode(other)) == ("warn", "warn")
+        eventually(lambda: seen_on(watching, demoted) == 2, timeout=20)
 
         shown = scene.command("mode", "--json", "--admin", f"http://127.0.0.1:{other.admin}")
         [held] = json.loads(shown.stdout).values()
@@ -133,3 +151,4 @@ def test_burst_demotes_until_a_person_clears(upstream: RecordingUpstream, tmp_pa
         assert exchange(other.port, BAD).status == 422
         eventually(lambda: mode(asked) == "enforce", timeout=1.5)
         assert exchange(asked.port, BAD).status == 422
+        eventually(lambda: seen_on(watching, demoted) == 0, timeout=20)

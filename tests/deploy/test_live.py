@@ -102,7 +102,7 @@ def stack(recorder: RecordingUpstream, tmp_path_factory: pytest.TempPathFactory)
         running.callback(inbox.close)
         address = f"http://127.0.0.1:{inbox.server.server_port}"
         manager = running.enter_context(alertmanager(folder, address, folder / "token"))
-        targets = {"stage-gateway": gateway.admin, "stage-migration": server.server_port}
+        targets = {"stage-gateway": [gateway.admin], "stage-migration": [server.server_port]}
         begun = time.time()
         watching = running.enter_context(prometheus(folder, targets, manager.port, **QUICK))
         ended = threading.Event()

@@ -11,7 +11,7 @@ import tomllib
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +112,15 @@ def _serving(program: str, port: int, folder: Path, *arguments: object) -> Itera
 
 
 @contextlib.contextmanager
-def prometheus(folder: Path, targets: Mapping[str, int], alertmanager: int, **numbers: object) -> Iterator[Server]:
+def prometheus(
+    folder: Path, targets: Mapping[str, Sequence[int]], alertmanager: int, **numbers: object
+) -> Iterator[Server]:
     """Run Prometheus on the committed configuration, made quick, with these ports as the targets of its jobs."""
     generate(folder, evaluation_interval="1s", **numbers)
     document = yaml.safe_load((RULES / "prometheus.yml").read_text())
     document["global"].update(scrape_interval="1s", evaluation_interval="1s")
     for job in document["scrape_configs"]:
-        job["static_configs"] = [{"targets": [f"127.0.0.1:{targets[job['job_name']]}"]}]
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in targets[job["job_name"]]]}]
     document["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager}"]}]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
     storage = f"--storage.tsdb.path={folder / 'prometheus'}"
