@@ -66,6 +66,20 @@ NAIVE = [
         "/ clamp_min(stage_validation_requests:rate, 1)",
     ),
     Naive("a ratio of nothing is NaN", "low traffic", RATIO, "/ stage_validation_requests:rate"),
+    Naive("a ratio of nothing is NaN at night", "zero traffic", RATIO, "/ stage_validation_requests:rate"),
+    Naive(
+        "a share of nothing is NaN at night",
+        "zero traffic",
+        "/\n      (stage_validation_requests:rate > 0)\n  - record: stage_gateway_config",
+        "/\n      stage_validation_requests:rate\n  - record: stage_gateway_config",
+    ),
+    Naive(
+        "no traffic is no missing counter",
+        "zero traffic",
+        "sum by (endpoint) (stage_validation_validations_total)",
+        "sum by (endpoint) (rate(stage_validation_validations_total[5m])) > 0",
+        "alerts.yml",
+    ),
     Naive("a handful of requests alerts", "low traffic", "requests:count >= 30", "requests:count >= 0", "alerts.yml"),
     Naive(
         "no errors seen, no ratio",

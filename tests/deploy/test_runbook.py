@@ -10,6 +10,8 @@ from support.prometheus import DEPLOY, RULES
 SECTIONS = re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", (DEPLOY / "runbook.md").read_text(), re.MULTILINE)
 NAMES = sorted({rule["alert"] for rule in rules() if "alert" in rule})
 
+DEMOTED = {"StageValidatorErrors", "StageOverrideActive"}
+
 
 def anchor(heading: str) -> str:
     """Return the fragment of a heading, as forges make it."""
@@ -26,6 +28,22 @@ def test_every_link_of_an_alert_leads_to_its_section() -> None:
             address, _, fragment = rule["annotations"]["runbook_url"].partition("#")
             assert address == base
             assert sections[fragment] == rule["alert"]
+
+
+def test_no_section_is_about_an_alert_that_is_gone() -> None:
+    """Every section but the one about modes is an alert's, and each alert has one."""
+    headings = [heading for heading, _ in SECTIONS]
+    assert sorted(headings[1:]) == NAMES
+    assert headings[0].startswith("Modes")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "Invalid" in name or name in DEMOTED])
+def test_a_demotion_can_be_undone_and_made_to_last(name: str) -> None:
+    """A section about a demotion leads to how it is cleared, and how it is made permanent in the file."""
+    heading, text = SECTIONS[0]
+    assert f"](#{anchor(heading)})" in dict(SECTIONS)[name].partition("**Back**")[2]
+    for part in ("**Make a demotion permanent**", "`endpointMode`", "mode --clear ENDPOINT", "stage-gateway check"):
+        assert part in text
 
 
 @pytest.mark.parametrize("name", NAMES)
