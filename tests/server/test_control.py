@@ -96,6 +96,19 @@ class TestMode:
         gateway.reload()
         assert (mode(gateway), exchange(gateway.port, BAD).status) == ("warn", 200)
 
+    def test_configuration_is_only_read(self, gateway: Gateway) -> None:
+        """Overrides by a person and by an alert leave the configuration file and its folder as they are."""
+
+        def found() -> tuple[bytes, int, int]:
+            return gateway.file.read_bytes(), gateway.file.stat().st_mtime_ns, gateway.folder.stat().st_mtime_ns
+
+        before = found()
+        gateway.hold(SIMULATE, "warn")
+        post(gateway, alert())
+        gateway.hold(STRATEGIES, None)
+        gateway.reload()
+        assert (found(), mode(gateway, SIMULATE), mode(gateway)) == (before, "warn", "enforce")
+
     def test_endpoint_that_is_gone_can_be_cleared(self, gateway: Gateway) -> None:
         """What holds an endpoint that a reload took away can be cleared before it comes back."""
         good = json.loads(gateway.file.read_text())
