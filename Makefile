@@ -4,6 +4,7 @@
 #              a bare UPDATE and a script row by row; needs two cores
 # make format  put the code into the house's form
 # make schema  write the configuration's JSON Schema again
+# make kubernetes  copy the phases' files to where kustomize reads them
 # make rules   write the alert rules again, from deploy/prometheus/numbers.toml
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests peers bench format schema rules clean
+.PHONY: demo test lint types contracts tests peers bench format schema rules kubernetes clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -64,6 +65,12 @@ format: $(READY)
 
 schema: $(READY)
 	$(BIN)/stage-gateway schema > config/gateway.schema.json
+
+kubernetes:
+	for phase in config/phases/*.json; do \
+		cp $$phase deploy/kubernetes/overlays/$$(basename $$phase .json)/gateway.json; done
+	cp config/migration.json deploy/kubernetes/migration/
+	cp config/phases/2.5-migration.json deploy/kubernetes/migration/gateway.json
 
 rules: $(READY)
 	$(BIN)/python deploy/prometheus/generate.py

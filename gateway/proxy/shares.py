@@ -4,6 +4,8 @@ A limit on the sum holds without a lock: who adds first and looks at the sum aft
 there is no room, never too late.
 """
 
+import os
+import tempfile
 from array import array
 from mmap import mmap
 
@@ -40,8 +42,8 @@ class Shares:
 
     @classmethod
     def among(cls, processes: int, own: int, file: int) -> "Shares":
-        """Return the shares of process `own` in a file of `size_among(processes)` zero bytes that all of them map."""
-        numbers = memoryview(mmap(file, size_among(processes))).cast("q")
+        """Return the shares of process `own` in a `shared_file`, which all of them map."""
+        numbers = memoryview(mmap(file, _size_among(processes))).cast("q")
         return cls(Share(numbers[:processes], own), Share(numbers[processes:], own))
 
     def give_up(self) -> None:
@@ -50,6 +52,19 @@ class Shares:
         self.connections.clear()
 
 
-def size_among(processes: int) -> int:
-    """Return how many bytes the shares of so many processes take."""
+def shared_file(processes: int) -> int:
+    """Return the descriptor of a file for the shares of so many processes, all 0; whoever asks for it closes it.
+
+    It is in memory where the system has such files: the root file system may be mounted read-only.
+    """
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("stage-gateway")
+    else:
+        file, path = tempfile.mkstemp()
+        os.unlink(path)
+    os.ftruncate(file, _size_among(processes))
+    return file
+
+
+def _size_among(processes: int) -> int:
     return 2 * 8 * processes

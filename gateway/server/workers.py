@@ -11,9 +11,9 @@ Rules of the room:
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
 from itertools import cycle, islice
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.proxy.shares import Shares, size_among
+from gateway.proxy.shares import Shares, shared_file
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.server.channel import Channel
@@ -74,9 +74,8 @@ class Workers:
         self._modes: Mapping[str, Mode] = {}
         self._metrics = metrics
         self._log_level = log_level
-        self._numbers = tempfile.TemporaryFile()  # noqa: SIM115 - it stays as long as the workers
-        self._numbers.truncate(size_among(count))
-        self._places = [_Place(own, Shares.among(count, own, self._numbers.fileno())) for own in range(count)]
+        self._numbers = shared_file(count)
+        self._places = [_Place(own, Shares.among(count, own, self._numbers)) for own in range(count)]
         self._turns = cycle(self._places)
         self._listener: socket.socket | None = None
         self._offered: socket.socket | None = None  # accepted, but nobody had room
@@ -182,7 +181,7 @@ class Workers:
         for place in self._places:
             place.queue.close()
             place.queue_end.close()
-        self._numbers.close()
+        os.close(self._numbers)
 
     async def _keep(self, place: _Place) -> None:
         """See to it that there is a worker in a place."""
@@ -203,7 +202,7 @@ class Workers:
     async def _run(self, place: _Place) -> int | None:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
         ours, theirs = socket.socketpair()
-        handed = (theirs.fileno(), place.queue_end.fileno(), self._numbers.fileno())
+        handed = (theirs.fileno(), place.queue_end.fileno(), self._numbers)
         arguments = (self._log_level, *handed, len(self._places), place.own)
         # -P: a folder of our name where the command was given is not our package.
         command = (sys.executable, "-P", "-m", "gateway.server.worker", *map(str, arguments))

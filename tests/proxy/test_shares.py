@@ -1,8 +1,8 @@
 """Numbers that several processes count together."""
 
-import tempfile
+import os
 
-from gateway.proxy.shares import Share, Shares, size_among
+from gateway.proxy.shares import Share, Shares, shared_file
 
 
 def test_share_of_one_process() -> None:
@@ -15,9 +15,9 @@ def test_share_of_one_process() -> None:
 
 def test_each_sees_the_sum() -> None:
     """Every process sees the sum of all; what one gives up is gone, and nothing else."""
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size_among(3))
-        first, second, third = (Shares.among(3, own, file.fileno()) for own in range(3))
+    file = shared_file(3)
+    try:
+        first, second, third = (Shares.among(3, own, file) for own in range(3))
         first.held.add(10)
         second.held.add(20)
         third.connections.add(1)
@@ -26,3 +26,5 @@ def test_each_sees_the_sum() -> None:
         first.give_up()
         assert third.held.total == 20
         assert third.connections.total == 1
+    finally:
+        os.close(file)

@@ -1,0 +1,212 @@
+"""The manifests are valid, name what there is, and are in step with the configuration and the settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from gateway.rules.load import load
+from gateway.settings import PREFIX, Settings
+
+ROOT = Path("deploy/kubernetes")
+PHASES = sorted(Path("config/phases").glob("*.json"))
+OF_KUSTOMIZE = ("Kustomization", "Component")
+UNKNOWN = ("PodMonitor",)  # resources that an operator brings
+FILES = sorted(file for file in ROOT.rglob("*.yaml") if file.name != "kustomization.yaml")
+KUSTOMIZATIONS = sorted(ROOT.rglob("kustomization.yaml"))
+Document = dict[str, Any]
+
+
+def documents(file: Path) -> list[Document]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+ALL = [document for file in FILES for document in documents(file)]
+
+
+def only(kind: str, name: str) -> Document:
+    (found,) = [d for d in ALL if (d["kind"], d["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pods() -> list[tuple[str, Document]]:
+    return [
+        (document["metadata"]["name"], document["spec"]["template"]["spec"])
+        for document in ALL
+        if "template" in document["spec"]
+    ]
+
+
+def containers(pod: Document) -> list[Document]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def gateway() -> Document:
+    pod = only("Deployment", "portfolio")["spec"]["template"]["spec"]
+    (found,) = [container for container in pod["containers"] if container["name"] == "stage-gateway"]
+    return dict(found)
+
+
+def environment(container: Document) -> dict[str, str | None]:
+    return {entry["name"]: entry.get("value") for entry in container.get("env", [])}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_resource_is_valid(file: Path) -> None:
+    """Each is what Kubernetes' own schema allows, no member unknown."""
+    for document in documents(file):
+        if document["kind"] not in UNKNOWN:
+            kubernetes_validate.validate(document, "1.33", strict=True)
+
+
+def test_invalid_resources_are_seen() -> None:
+    """The check fails for a misspelt member and a wrong type."""
+    for broken in ({"replicsa": 1}, {"replicas": "two"}):
+        deployment = only("Deployment", "portfolio")
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate({**deployment, "spec": {**deployment["spec"], **broken}}, "1.33", strict=True)
+
+
+@pytest.mark.parametrize("file", KUSTOMIZATIONS, ids=lambda file: file.parent.name)
+def test_kustomizations_name_what_is_there(file: Path) -> None:
+    """Every resource, component and file is there, and no file is outside its folder, where kustomize does not read."""
+    (document,) = documents(file)
+    assert document["kind"] in OF_KUSTOMIZE
+    for place in (*document.get("resources", []), *document.get("components", [])):
+        found = file.parent / place
+        assert found.is_file() or (found / "kustomization.yaml").is_file(), place
+    for generator in document.get("configMapGenerator", []):
+        assert all(Path(name).name == name and (file.parent / name).is_file() for name in generator["files"])
+    named = {file.parent / place for place in document.get("resources", [])}
+    assert {found for found in FILES if found.parent == file.parent} <= named
+
+
+def test_there_is_an_overlay_for_each_phase() -> None:
+    """Each phase of the rollout is an overlay, with that phase's file to the byte; `make kubernetes` copies them."""
+    assert PHASES
+    overlays = {folder.name: folder for folder in (ROOT / "overlays").iterdir()}
+    assert sorted(overlays) == [phase.stem for phase in PHASES]
+    for phase in PHASES:
+        assert (overlays[phase.stem] / "gateway.json").read_bytes() == phase.read_bytes()
+    during = Path("config/phases/2.5-migration.json")
+    assert (ROOT / "migration/gateway.json").read_bytes() == during.read_bytes()
+    assert (ROOT / "migration/migration.json").read_bytes() == Path("config/migration.json").read_bytes()
+
+
+def test_config_maps_keep_their_name() -> None:
+    """A ConfigMap of one name for good is swapped under the running pod; a hash in it would start pods anew."""
+    for file in KUSTOMIZATIONS:
+        (document,) = documents(file)
+        if "configMapGenerator" in document:
+            assert document["generatorOptions"] == {"disableNameSuffixHash": True}
+
+
+def test_environment_is_that_of_the_settings() -> None:
+    """Every variable of ours is a setting, and together they are settings that the gateway takes."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields if name != "dry_run"}
+    for _, pod in pods():
+        for container in containers(pod):
+            assert {name for name in environment(container) if name.startswith(PREFIX)} <= known
+    given = {n.removeprefix(PREFIX).lower(): value for n, value in environment(gateway()).items() if value is not None}
+    settings = Settings.model_validate(given)
+    assert settings.watch_config
+    assert settings.admin_host == "0.0.0.0"
+    ports = {port["name"]: port["containerPort"] for port in gateway()["ports"]}
+    assert ports == {"http": settings.port, "admin": settings.admin_port}
+
+
+def test_files_are_mounted_where_they_are_looked_for() -> None:
+    """Configuration and token are in mounted directories, none by subPath, which follows no change."""
+    mounts = {mount["name"]: mount for mount in gateway()["volumeMounts"]}
+    assert not any("subPath" in mount for mount in mounts.values())
+    given = environment(gateway())
+    config, token = given["STAGE_GATEWAY_CONFIG"], given["STAGE_GATEWAY_ADMIN_TOKEN_FILE"]
+    assert config == f"{mounts['config']['mountPath']}/gateway.json"
+    assert token == f"{mounts['admin']['mountPath']}/token"
+    for phase in PHASES:
+        (document,) = documents(ROOT / "overlays" / phase.stem / "kustomization.yaml")
+        pod = only("Deployment", "portfolio")["spec"]["template"]["spec"]
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "config"]
+        assert document["configMapGenerator"] == [{"name": volume["configMap"]["name"], "files": ["gateway.json"]}]
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.stem)
+def test_grace_and_memory_are_in_step_with_the_configuration(phase: Path) -> None:
+    """A pod gets the time to drain, the APIs outlive the gateway, and what may be held fits into the memory."""
+    limits = load(phase).limits
+    pod = only("Deployment", "portfolio")["spec"]["template"]["spec"]
+    grace = pod["terminationGracePeriodSeconds"]
+    assert grace >= limits.drain_seconds + 5
+    for container in pod["containers"]:
+        if container["name"] != "stage-gateway":
+            assert limits.drain_seconds < container["lifecycle"]["preStop"]["sleep"]["seconds"] < grace
+    memory = gateway()["resources"]["limits"]["memory"]
+    assert memory.endswith("Mi")
+    assert int(memory.removesuffix("Mi")) * 2**20 >= limits.held_bytes + 128 * 2**20
+
+
+def test_probes_ask_the_admin_port() -> None:
+    """Readiness is /readyz, which turns to 503 on SIGTERM; the others ask only whether the process is alive."""
+    paths = {
+        name: (gateway()[name]["httpGet"]["path"], gateway()[name]["httpGet"]["port"])
+        for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert paths == {
+        "startupProbe": ("/healthz", "admin"),
+        "livenessProbe": ("/healthz", "admin"),
+        "readinessProbe": ("/readyz", "admin"),
+    }
+
+
+def test_everything_of_ours_is_locked_down() -> None:
+    """No root, no writable root, no capability, no token, no service links."""
+    for name, pod in pods():
+        assert pod["enableServiceLinks"] is False, name
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in containers(pod):
+            if not container["name"].endswith("-api"):  # those are the user's
+                assert container["securityContext"] == {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                }, container["name"]
+                assert container["resources"]["limits"]["memory"], container["name"]
+
+
+def test_the_admin_port_is_only_for_monitoring() -> None:
+    """The Service does not offer it, and the policy lets in the monitoring namespace alone."""
+    assert [port["targetPort"] for port in only("Service", "portfolio")["spec"]["ports"]] == ["http"]
+    rules = {rule["ports"][0]["port"]: rule for rule in only("NetworkPolicy", "stage-gateway")["spec"]["ingress"]}
+    assert "from" not in rules["http"]
+    assert rules["admin"]["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    ]
+
+
+def test_selectors_meet_pods() -> None:
+    """Every selector, also the PodMonitor's, selects a pod of these, and the named ports are there."""
+    labels = {json.dumps(d["spec"]["template"]["metadata"]["labels"]) for d in ALL if "template" in d["spec"]}
+    monitor = only("PodMonitor", "stage-gateway")["spec"]
+    for kind, name in (("Service", "portfolio"), ("Service", "stage-gateway-redis")):
+        assert json.dumps(only(kind, name)["spec"]["selector"]) in labels
+    assert json.dumps(monitor["selector"]["matchLabels"]) in labels
+    (scraped,) = monitor["podMetricsEndpoints"]
+    assert scraped["port"] in {port["name"] for port in gateway()["ports"]}
+    assert scraped["honorLabels"] is True
+
+
+def test_job_is_made_of_commands_that_exist() -> None:
+    """The Job runs the migration, then the verifier, on files that are mounted."""
+    pod = only("Job", "stage-migration")["spec"]["template"]["spec"]
+    run, verify = containers(pod)
+    assert run["args"][:2] == ["migrate", "run"]
+    assert verify["args"][0] == "verify"
+    for container in (run, verify):
+        mount = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "config")
+        assert f"--spec={mount}/migration.json" in container["args"]
+        assert environment(container)["STAGE_GATEWAY_CONFIG"] == f"{mount}/gateway.json"
