@@ -8,7 +8,8 @@ Rules of the room:
 - A connection is either idle in its pool or carries one exchange. After anything irregular it is closed.
 - One request has one response. Whatever comes behind it is dropped, and the connection with it.
 - Back pressure both ways: `drain()` waits while the upstream does not read, reading pauses while nobody takes.
-- Silence is an error: `timeout` seconds without a byte in either direction end the exchange.
+- Silence is an error: `timeout` seconds in which neither a byte of the request went out nor one of the response's
+  body came in end the exchange. A head has that long from the request's end, however it drips.
 - Nothing is sent twice here. Whether a request may be repeated is the caller's to decide; `answered` and the
   kind of error tell what is known.
 """
@@ -20,29 +21,14 @@ import socket
 
 import httptools
 
+from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import IndexedFields
+from gateway.proxy.patience import Patience
 from gateway.proxy.response import Interim, ResponseHead
 
 _HIGH_WATER = 256 * 1024
 _MAX_TRAILERS = 64 * 1024
-
-
-class UpstreamError(Exception):
-    """The upstream failed. `status` is what the client is told, `reason` the problem's name."""
-
-    status = 502
-    reason = "upstream_failed"
-
-
-class UpstreamRefusedError(UpstreamError):
-    """No connection could be made; nothing was sent."""
-
-
-class UpstreamTimeoutError(UpstreamError):
-    """No connection, no head, or silence within a response, for too long."""
-
-    status = 504
-    reason = "upstream_timeout"
+_MAX_HEAD = 256 * 1024
 
 
 class Connection(asyncio.Protocol):
@@ -53,8 +39,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused_writing = False
-        self._watch: asyncio.TimerHandle | None = None
-        self._looks_at = 0.0  # when the watch goes off
+        self._patience = Patience(self._give_up, self._is_excused)
         self._twin: socket.socket | None = None
         self.idle_since = 0.0
         self._reset()
@@ -80,8 +65,7 @@ class Connection(asyncio.Protocol):
         self._trailer_size = 0
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._last_activity = 0.0
-        self._timeout = 0.0
+        self._head_size = 0  # of all that came before the response's body, interim responses too
 
     # What a caller does with a connection.
 
@@ -98,10 +82,8 @@ class Connection(asyncio.Protocol):
         self._may_switch = may_switch
         self._busy = True
         self._method = method
-        self._timeout = timeout
         self._parser = httptools.HttpResponseParser(self)
-        self._last_activity = self._loop.time()
-        self._watch_until(self._last_activity + timeout)
+        self._patience.begin(timeout)
         self.write(head)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -114,7 +96,7 @@ class Connection(asyncio.Protocol):
         if self._complete and not self._switched:
             self._reusable = False
         elif self._transport is not None and not self._transport.is_closing():
-            self._last_activity = self._loop.time()
+            self._patience.note()
             self._transport.write(data)
 
     def write_eof(self) -> None:
@@ -140,7 +122,7 @@ class Connection(asyncio.Protocol):
         if self._paused_writing and not done and self._transport is not None:
             self._writable = self._loop.create_future()
             await self._writable
-            self._last_activity = self._loop.time()
+            self._patience.note()
 
     async def head(self) -> ResponseHead:
         """Return the head of the response. Raises UpstreamError."""
@@ -188,6 +170,7 @@ class Connection(asyncio.Protocol):
         if not reusable:
             self.abort()
         self._busy = False
+        self._patience.rest()
         self._parser = self._head = None
         return reusable
 
@@ -220,7 +203,6 @@ class Connection(asyncio.Protocol):
             self.abort()  # an upstream that speaks unasked is out of step
             self._reusable = False
             return
-        self._last_activity = self._loop.time()
         self._answered = True
         try:
             self._parser.feed_data(data)
@@ -229,7 +211,17 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             cause = error.__context__ or error  # an error of ours comes through the parser
             self._fail(UpstreamError(f"the upstream's response is malformed: {cause}"))
+        self._note_progress(len(data))
         self._wake()
+
+    def _note_progress(self, size: int) -> None:
+        """Let a body take its time, but neither the time nor the room of a head be stretched."""
+        if self._head is not None:
+            self._patience.note()
+            return
+        self._head_size += size
+        if self._head_size > _MAX_HEAD:
+            self._fail(UpstreamError(f"the upstream's response is malformed: its head is over {_MAX_HEAD} bytes"))
 
     def eof_received(self) -> bool:
         """Take the upstream's end as the end of the body where nothing else marks it (RFC 9112, section 6.3)."""
@@ -248,9 +240,7 @@ class Connection(asyncio.Protocol):
             self._twin = None
         if self._busy and not self._complete:
             self._fail(UpstreamError(f"the upstream closed the connection: {exc or 'end of stream'}"))
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._patience.stop()
         self._transport = None
         self._release_writer()
         self._wake()
@@ -313,6 +303,8 @@ class Connection(asyncio.Protocol):
             return
         status = parser.get_status_code()
         headers = IndexedFields(self._headers)
+        if status < 100:
+            raise ValueError("its status is below 100")
         if status < 200:
             self._take_interim(ResponseHead(status, self._status_text, headers, False, None, False))
             return
@@ -323,6 +315,9 @@ class Connection(asyncio.Protocol):
             self._finish_response()
 
     def _take_interim(self, head: ResponseHead) -> None:
+        """Take a response that has no content, and may not announce any (RFC 9110, section 8.6)."""
+        if b"transfer-encoding" in head.headers.named or any(map(int, head.headers.named.get(b"content-length", ()))):
+            raise ValueError("an interim response announces content")
         if head.status == 101:
             if not self._may_switch:
                 raise ValueError("it switched protocols unasked")
@@ -334,9 +329,13 @@ class Connection(asyncio.Protocol):
         if self._head is None or self._head.status != 101:
             self._fail(UpstreamError("the upstream's response is malformed: it switched protocols unasked"))
             return
-        self._switched = True
+        self._switch()
         if data:
             self.on_body(data)
+
+    def _switch(self) -> None:
+        self._switched = True
+        self._patience.rest()
 
     def on_body(self, data: bytes) -> None:
         """Keep body bytes for `read`, and stop reading when they pile up."""
@@ -356,7 +355,7 @@ class Connection(asyncio.Protocol):
             self._headers = []
             self._status_text = b""
         elif self._head.status == 101:
-            self._switched = True
+            self._switch()
         else:
             self._finish_response()
 
@@ -385,26 +384,11 @@ class Connection(asyncio.Protocol):
             self._error = error
         self.abort()
 
-    def _watch_until(self, due: float) -> None:
-        """Look at `due` at the latest. A watch that goes off sooner is left alone: one for each exchange costs more."""
-        if self._watch is not None:
-            if self._looks_at <= due:
-                return
-            self._watch.cancel()
-        self._looks_at = due
-        self._watch = self._loop.call_at(due, self._look)
+    def _is_excused(self) -> bool:
+        """Whether it is our reader who is slow."""
+        return self._paused_reading or self._complete
 
-    def _look(self) -> None:
-        """End the exchange when nothing has moved for too long, else look again when that could next be so."""
-        self._watch = None
-        if not self._busy or self._switched:
-            return
-        if self._paused_reading:
-            self._last_activity = self._loop.time()  # it is our reader who is slow
-        due = self._last_activity + self._timeout
-        if self._loop.time() >= due and not self._complete:
-            self._fail(UpstreamTimeoutError(f"the upstream was silent for {self._timeout:g} s"))
-            self._wake()
-            self._release_writer()
-        else:
-            self._watch_until(max(due, self._loop.time() + 0.01))
+    def _give_up(self) -> None:
+        self._fail(UpstreamTimeoutError(f"the upstream was silent for {self._patience.seconds:g} s"))
+        self._wake()
+        self._release_writer()

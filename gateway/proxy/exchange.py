@@ -21,9 +21,11 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy import tunnel
 from gateway.proxy.body import Block, Incoming, TooSlowError
-from gateway.proxy.connection import Connection, UpstreamError, UpstreamTimeoutError
+from gateway.proxy.connection import Connection
+from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import (
     IndexedFields,
+    list_of,
     protocols_asked_for,
     request_head,
     response_head,
@@ -114,7 +116,11 @@ class Exchange:
         keep_alive = self._may_keep_alive() and call.incoming.read_to_end
         head = answer.head(call.request_id, self._persistence(keep_alive=keep_alive))
         self._metrics.answered(answer.status)
-        await call.request.writer.write(head if call.method == "HEAD" else head + answer.body)
+        try:
+            await self._write(head if call.method == "HEAD" else head + answer.body)
+        except TimeoutError:
+            self._break_off()
+            return _ANSWERED_LAST
         return _ANSWERED if keep_alive else _ANSWERED_LAST
 
     async def forward(
@@ -243,6 +249,8 @@ class Exchange:
 
     async def _relay(self, connection: Connection, listener: Listener | None) -> Answered:
         head = await connection.head()
+        if head.status == 101 and not self._is_offered(list_of(head.headers.named.get(b"upgrade", ()))):
+            raise UpstreamError("the upstream switched to a protocol that it was not offered")
         if self._metrics.duration is not None:
             self._metrics.duration.observe(time.perf_counter() - self._began)
         added = await listener.end() if listener is not None and self._heard_all else []
@@ -253,6 +261,10 @@ class Exchange:
         except (UpstreamError, TimeoutError):
             self._break_off()
             return _ANSWERED_LAST
+
+    def _is_offered(self, chosen: list[bytes]) -> bool:
+        offered = {name.lower() for name in list_of([self._upgrade or b""])}
+        return bool(chosen) and offered.issuperset(name.lower() for name in chosen)
 
     def _relay_interim(self, head: ResponseHead) -> None:
         """Pass an interim response on (RFC 9110, section 15.2); nothing of the response itself is out yet."""
@@ -274,13 +286,19 @@ class Exchange:
     def _write(self, data: bytes) -> Awaitable[None]:
         """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
         self._written += len(data)
-        if self._written <= _NEVER_WAITS:
+        if self._written <= _NEVER_WAITS and not self._is_backed_up():
             return self._call.request.writer.write(data)
         return self._write_in_time(data)
 
     async def _write_in_time(self, data: bytes) -> None:
         async with asyncio.timeout(self._call.service.rules.limits.upstream_timeout_seconds):
+            await self._call.request.writer.drain()
             await self._call.request.writer.write(data)
+
+    def _is_backed_up(self) -> bool:
+        """Whether the client has not taken the responses before: short ones too must not pile up."""
+        transport = self._call.request.transport
+        return transport is not None and transport.get_write_buffer_size() > _NEVER_WAITS
 
     def _break_off(self) -> None:
         """Reset the client's connection: an end in good order could pass for the end of the response."""

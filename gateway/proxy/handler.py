@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, TooSlowError
-from gateway.proxy.connection import UpstreamError
 from gateway.proxy.exchange import Answered, Call, Exchange
+from gateway.proxy.failures import UpstreamError
 from gateway.proxy.headers import (
     HeadError,
     IndexedFields,

@@ -36,6 +36,7 @@ _FROM_REQUEST = MappingProxyType(
 )
 _FROM_RESPONSE = MappingProxyType({False: _HOP_BY_HOP, True: _HOP_BY_HOP | STAGE_FIELDS})
 _NOT_FOR_CONNECTION = re.compile(rb"host|content-.*|authorization|cookie|x-forwarded-.*|x-request-id|x-stage-.*")
+_CARRIES_REQUESTS = re.compile(rb"(?:h2c?|h3|http|tls)(?:/.*)?\Z", re.IGNORECASE)
 _MAX_LENGTH_DIGITS = 18
 _IDS_AT_ONCE = 256
 _NO_OPTIONS: frozenset[bytes] = frozenset()
@@ -226,9 +227,19 @@ def request_head(
 
 
 def protocols_asked_for(fields: IndexedFields) -> bytes | None:
-    """Return the protocols that a request would switch to (RFC 9110, section 7.8), None when to none."""
+    """Return the protocols that a request would switch to (RFC 9110, section 7.8), None when to none.
+
+    Other versions of HTTP are none of them, nor TLS: in such a tunnel requests would go by unseen.
+    """
     given = fields.named.get(b"upgrade")
-    return b", ".join(given) if given and b"upgrade" in _connection_options(fields.named) else None
+    if given is None or b"upgrade" not in _connection_options(fields.named):
+        return None
+    return b", ".join(name for name in list_of(given) if not _CARRIES_REQUESTS.match(name)) or None
+
+
+def list_of(values: Iterable[bytes]) -> list[bytes]:
+    """Return the members of a list-valued field (RFC 9110, section 5.6.1)."""
+    return [item for value in values for member in value.split(b",") if (item := member.strip(b" \t"))]
 
 
 def switching(protocols: bytes) -> list[tuple[bytes, bytes]]:

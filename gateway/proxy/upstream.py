@@ -3,7 +3,8 @@
 import asyncio
 from collections import deque
 
-from gateway.proxy.connection import Connection, UpstreamRefusedError, UpstreamTimeoutError
+from gateway.proxy.connection import Connection
+from gateway.proxy.failures import UpstreamRefusedError, UpstreamTimeoutError
 from gateway.rules.load import Upstream
 
 IDLE_SECONDS = 3.0  # Node closes idle connections after 5 s; a request must not meet that moment

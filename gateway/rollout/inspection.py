@@ -28,6 +28,7 @@ from gateway.stages.turns import Turns, at_once
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
 
+# Compared with - for _: to CGI and its kin the two are one.
 METHOD_OVERRIDE_HEADERS = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 
 
@@ -87,7 +88,7 @@ class Inspection:
         self._match = match
         self._policy = policy
         self.mode = less_strict(match.endpoint.mode, override)
-        self.method_override = not METHOD_OVERRIDE_HEADERS.isdisjoint(head.headers)
+        self.method_override = any(name.replace(b"_", b"-") in METHOD_OVERRIDE_HEADERS for name in head.headers)
         self.fault: Exception | None = None
         self._required = head.method in REQUIRING_METHODS
         self._findings = Findings()

@@ -12,8 +12,8 @@ from gateway.stages.encoding import Coding
 from gateway.stages.verdict import Reason
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a pattern, not a password
-_MEDIA_TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)", re.DOTALL)
-_PARAMETER = re.compile(rf'\s*;\s*(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*')
+_MEDIA_TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)", re.DOTALL | re.ASCII)
+_PARAMETER = re.compile(rf'\s*;\s*(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*', re.ASCII)
 
 
 @lru_cache(64)  # nearly all requests say the same
@@ -44,6 +44,6 @@ def _is_json(kind: str, subtype: str) -> bool:
 def coding_of(content_encoding: str | None) -> Coding | None:
     """Return the one coding of a body, None when it is another or more than one."""
     try:
-        return Coding((content_encoding or "").strip().lower() or "identity")
+        return Coding((content_encoding or "").strip(" \t").lower() or "identity")
     except ValueError:
         return None

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.connection import Connection, UpstreamError, UpstreamTimeoutError
+from gateway.proxy.connection import Connection
+from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
 from gateway.proxy.response import ResponseHead
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
