@@ -107,6 +107,12 @@ def latest_run(connection: Connection) -> Run | None:
     return None if row is None else Run(**{name: row[name] for name in Run.__slots__})
 
 
+def forget_undone(connection: Connection, run: int) -> None:
+    """Drop the undo rows that the undo of a run left: their values are the application's since."""
+    for target in registered(connection):
+        connection.execute(statement("forget_undone", **target.slots()), {"run": run, "target": target.target_id})
+
+
 def start_run(
     connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary, snapshot: str, on_invalid: str
 ) -> int:

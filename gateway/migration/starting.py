@@ -58,6 +58,9 @@ def start(
     install_guard(connection, numbered)
     install_views(connection, numbered)
     ledger.take_baselines(connection, numbered, vocabulary)
+    last = ledger.latest_run(connection)
+    if last is not None and last.status == "undone":
+        ledger.forget_undone(connection, last.run_id)
     if before is None:
         run_id = ledger.start_run(connection, numbered, vocabulary, made, on_invalid)
     else:

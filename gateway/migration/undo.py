@@ -24,7 +24,7 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A value that undo leaves alone: it was edited since (`now`), or its row is gone."""
+    """A value that undo leaves alone: it was edited since (`now`), its row is gone, or a trigger keeps it (`kept`)."""
 
     table: str
     column: str
@@ -32,6 +32,7 @@ class Edited:
     before: str
     now: str | None
     gone: bool
+    kept: bool
 
 
 @dataclass(slots=True)
@@ -54,12 +55,23 @@ class Undo:
         run = ledger.latest_run(self.connection)
         if run is None:
             raise RefusedError("nothing was migrated, so there is nothing to undo")
+        if run.status == "undone":
+            return 0  # what was left alone then stays so, even where it looks again like what the migration wrote
         targets = ledger.registered(self.connection)
         self.reporter.rows(sum(self._left(target) for target in targets), 0)
         for target in targets:
             self._column(run.run_id, target)
+        self._want_nothing_kept()
         self.connection.execute(statement("end_run"), {"run": run.run_id, "status": "undone", "error": None})
         return self.restored
+
+    def _want_nothing_kept(self) -> None:
+        kept = next((value for value in edited(self.connection) if value.kept), None)
+        if kept is not None:
+            raise RefusedError(
+                f"{kept.table}.{kept.column}, key {kept.key}: a trigger or rule of the table lets nothing be restored; "
+                "disable it and undo again"
+            )
 
     def _left(self, target: Target) -> int:
         return int(one(self.connection, statement("undo_count", **target.slots()))["rows"])
@@ -102,7 +114,8 @@ class Undo:
             if made["broken"] or made["taken"] != made["restored"]:
                 raise InvariantError(
                     f"{target.name}, keys {values['start']} to {values['end']}: what was stored is not what stood "
-                    "there, a trigger of the table may have changed it; the batch was rolled back"
+                    "there, a trigger of the table may have changed it; the batch was rolled back; "
+                    "disable it and undo again"
                 )
             duration = round((time.monotonic() - started) * 1000)
             done = {"rows": found["rows"], "restored": made["restored"], "duration_ms": duration}
@@ -111,8 +124,8 @@ class Undo:
 
 
 def edited(connection: Connection) -> Iterator[Edited]:
-    """Yield every value that is no longer what the migration wrote, a few in memory at a time."""
+    """Yield every value that was not restored, a few in memory at a time."""
     for target in ledger.registered(connection):
         for row in streamed(connection, statement("edited", **target.slots()), {}):
             table = f"{target.schema}.{target.table}"
-            yield Edited(table, target.column, row["key"], row["before"], row["now"], row["gone"])
+            yield Edited(table, target.column, row["key"], row["before"], row["now"], row["gone"], row["kept"])

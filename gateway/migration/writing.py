@@ -9,7 +9,7 @@ from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
 from gateway.migration.planning import Fault, as_fault
-from gateway.migration.shapes import broken, fragments, parameters
+from gateway.migration.shapes import broken, exactly, fragments, parameters
 from gateway.migration.statements import statement
 from gateway.stages.vocabulary import Vocabulary
 
@@ -41,6 +41,14 @@ class InvariantError(RefusedError):
     """A batch would have broken what must hold. It was rolled back."""
 
 
+class _AlteredError(Exception):
+    """Rows came out otherwise than meant: what stood there after the write, by key."""
+
+    def __init__(self, rows: Mapping[str, str | None]) -> None:
+        super().__init__()
+        self.rows = rows
+
+
 class Writer:
     """Writes the batches of one column with one map."""
 
@@ -53,9 +61,12 @@ class Writer:
         slots = fragments(target)
         self._kept_before = statement("kept_before", **target.slots())
         self._write = {
-            again: statement("write", **slots, broken=broken(target), keep=statement(file, **target.slots()))
+            again: statement(
+                "write", **slots, **exactly(target), broken=broken(target), keep=statement(file, **target.slots())
+            )
             for again, file in ((False, "keep_first"), (True, "keep_again"))
         }
+        self._open = statement("still_to_write", **slots)
         self._faults = statement(
             "faults", **slots, where=statement("among_keys", key=slots["key"], key_type=slots["key_type"])
         )
@@ -64,18 +75,38 @@ class Writer:
     def write(self, run: int, batch: Batch, *, record_invalid: bool) -> Written:
         """Write one batch and commit it.
 
-        Raises InvariantError when a row would come out wrong, RefusedError when a value cannot be mapped and is not
-        to be recorded; both after rolling back.
+        Raises InvariantError when a row would come out wrong, RefusedError when a value cannot be mapped, or a trigger
+        of the table alters or suppresses the write, and that is not to be recorded; all after rolling back.
         """
         started = time.monotonic()
         values = {**self._values, "keys": batch.keys, "batch": batch.batch_id, "run": run, "target": batch.target_id}
         values |= {"start": batch.range_start, "end": batch.range_end}
+        faults: list[Fault] = []
+        while True:
+            try:
+                updated, skipped = self._attempt(batch, values, faults, record_invalid=record_invalid, started=started)
+            except _AlteredError as error:
+                # Rolled back: what a trigger makes something else of is left as it was.
+                faults += [self._by_trigger(key, now, "altered_by_trigger") for key, now in error.rows.items()]
+                if not record_invalid:
+                    raise RefusedError(_refusal(faults)) from None
+                values["keys"] = [key for key in values["keys"] if key not in error.rows]
+            else:
+                return Written(updated, skipped, round((time.monotonic() - started) * 1000))
+
+    def _attempt(
+        self, batch: Batch, values: Mapping[str, Any], known: Sequence[Fault], *, record_invalid: bool, started: float
+    ) -> tuple[int, int]:
+        """Write what `values` names in one transaction; returns rows written and rows left out."""
         with self._connection.transaction():
             self._connection.execute(statement("by_key"))
-            again = one(self._connection, self._kept_before, values)["there"]
-            made = one(self._connection, self._write[again], values)
-            self._check(batch, made)
-            faults = self._left_over(values) if made["updated"] < batch.row_count else []
+            updated, added = self._store(batch, values)
+            faults = list(known)
+            if updated < len(values["keys"]):
+                more_updated, more_added, suppressed = self._try_again(batch, values)
+                updated, added = updated + more_updated, added + more_added
+                faults += self._left_over(values)
+                faults += [self._by_trigger(key, None, "suppressed_by_trigger") for key in suppressed]
             if faults and not record_invalid:
                 raise RefusedError(_refusal(faults))
             for fault in faults:
@@ -83,16 +114,40 @@ class Writer:
                 self._connection.execute(statement("record_invalid"), {**values, **fault_values})
             skipped = len({fault.key for fault in faults})
             duration = round((time.monotonic() - started) * 1000)
-            done = {"updated": made["updated"], "skipped": skipped, "undo_rows": made["added"], "duration_ms": duration}
+            done = {"updated": updated, "skipped": skipped, "undo_rows": added, "duration_ms": duration}
             self._connection.execute(statement("done"), {**values, **done})
-        return Written(made["updated"], skipped, round((time.monotonic() - started) * 1000))
+        return updated, skipped
+
+    def _store(self, batch: Batch, values: Mapping[str, Any]) -> tuple[int, int]:
+        """Write the rows with these keys; returns how many there were, and how many got a new undo row."""
+        again = one(self._connection, self._kept_before, values)["there"]
+        made = one(self._connection, self._write[again], values)
+        if made["altered"]:
+            raise _AlteredError(dict(made["altered"]))
+        self._check(batch, made)
+        return made["updated"], made["added"]
+
+    def _try_again(self, batch: Batch, values: Mapping[str, Any]) -> tuple[int, int, Sequence[str]]:
+        """Write what was changed in between; returns what `_store` does, and the keys that a trigger suppresses."""
+        rest = {**values, "keys": self._still_to_write(values)}
+        if not rest["keys"]:
+            return 0, 0, ()
+        updated, added = self._store(batch, rest)
+        return updated, added, self._still_to_write(rest) if updated < len(rest["keys"]) else ()
+
+    def _still_to_write(self, values: Mapping[str, Any]) -> list[str]:
+        return [row["key"] for row in self._connection.execute(self._open, dict(values)).fetchall()]
+
+    def _by_trigger(self, key: str, value: str | None, reason: str) -> Fault:
+        table = f"{self._target.schema}.{self._target.table}"
+        return Fault(table, self._target.column, key, None, value, reason, None)
 
     def _check(self, batch: Batch, made: Mapping[str, Any]) -> None:
         place = f"{self._target.name}, keys {batch.range_start} to {batch.range_end}"
         if made["broken"]:
             raise InvariantError(
-                f"{place}: {made['broken']} rows did not come out canonical with weights that sum to 1, a trigger of "
-                "the table may have changed them; the batch was rolled back"
+                f"{place}: {made['broken']} rows did not come out canonical with weights that sum to 1; "
+                "the batch was rolled back"
             )
         if made["kept"] != made["updated"]:
             raise InvariantError(
@@ -112,10 +167,18 @@ class Writer:
         return faults
 
 
+_BY_TRIGGER = {
+    "altered_by_trigger": "a trigger of the table stores {value!r} in place of what is to be written",
+    "suppressed_by_trigger": "a trigger or rule of the table lets the write go by without storing it",
+}
+
+
 def _refusal(faults: Sequence[Fault]) -> str:
     first = faults[0]
+    what = _BY_TRIGGER.get(first.reason, f"{{value!r}} cannot be mapped ({first.reason})").format(value=first.value)
+    cure = "correct it" if first.reason not in _BY_TRIGGER else "disable it for the migration"
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
     return (
-        f"{first.table}.{first.column}, key {first.key}: {first.value!r} cannot be mapped ({first.reason}){more}; "
-        "correct it and run again, or run with --on-invalid record"
+        f"{first.table}.{first.column}, key {first.key}: {what}{more}; the batch was rolled back; "
+        f"{cure} and run again, or run with --on-invalid record"
     )

@@ -1,5 +1,6 @@
 """Finish takes everything away that the migration made, and nothing before verify has passed."""
 
+import pytest
 from support.migration import Migration
 
 OBJECTS = """
@@ -60,6 +61,18 @@ def test_undone_migration_can_be_finished(migration: Migration) -> None:
     assert migration.command("migrate", "finish", "--yes").code == 0
     assert migration.picture() == before
     assert migration.execute(OBJECTS) == objects
+
+
+def test_start_that_failed_can_be_finished(migration: Migration) -> None:
+    """A run that got no further than its tables, since one of yours was locked, leaves nothing that stays for ever."""
+    before = migration.execute(OBJECTS)
+    migration.specify(lockTimeoutMs=20)
+    with migration.connect() as writer, pytest.MonkeyPatch.context() as patch:
+        writer.execute("BEGIN; UPDATE portfoliocompanies SET name = name WHERE id = 10000000003")
+        patch.setattr("gateway.migration.guard._ATTEMPTS", 1)
+        assert migration.run().code == 1
+    assert migration.command("migrate", "finish", "--yes").code == 0
+    assert migration.execute(OBJECTS) == before
 
 
 def test_new_migration_can_begin_after_finish(migration: Migration) -> None:

@@ -14,6 +14,35 @@ def test_second_undo_changes_nothing(migrated: Migration) -> None:
     assert migrated.execute(versions) == before
 
 
+def test_second_undo_leaves_what_looks_like_ours_again(migrated: Migration) -> None:
+    """A value edited before the first undo is the application's, also when it writes our name there afterwards."""
+    [(key,)] = migrated.execute("SELECT key FROM stage_migration_undo_1 WHERE before = 'Series A' LIMIT 1")
+    migrated.execute("UPDATE portfoliocompanies SET stage = 'seed' WHERE id = %s", [key])
+    assert migrated.command("migrate", "undo").code == 0
+    migrated.execute("UPDATE portfoliocompanies SET stage = 'series-a' WHERE id = %s", [key])
+    assert migrated.command("migrate", "undo").code == 0
+    stage = "SELECT stage FROM portfoliocompanies WHERE id = %s"
+    assert migrated.execute(stage, [key]) == [("series-a",)]
+    migrated.migrated()
+    assert migrated.verify().code == 0
+    assert migrated.command("migrate", "undo").code == 0
+    assert migrated.execute(stage, [key]) == [("series-a",)]
+
+
+def test_trigger_that_suppresses_what_is_restored_is_told(migrated: Migration) -> None:
+    """Undo does not call itself done while a trigger lets it restore nothing; without the trigger it goes on."""
+    migrated.execute("""
+        CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER swallow BEFORE UPDATE ON tags FOR EACH ROW EXECUTE FUNCTION swallow()""")
+    made = migrated.command("migrate", "undo")
+    assert made.code == 1
+    assert "public.tags.stages, key " in made.err
+    assert "lets nothing be restored; disable it and undo again" in made.err
+    migrated.execute("DROP TRIGGER swallow ON tags")
+    assert migrated.command("migrate", "undo").code == 0
+    assert migrated.execute("SELECT count(*) FROM stage_migration_undo_5") == [(0,)]
+
+
 def test_edited_rows_are_left_alone_and_listed(migration: Migration) -> None:
     """What an application edited or deleted since stays as it is, and is told; all else is restored."""
     before = dict(migration.execute("SELECT id, stage FROM portfoliocompanies"))

@@ -18,7 +18,7 @@ def test_value_that_a_trigger_spoils_rolls_its_batch_back(migration: Migration, 
         CREATE TRIGGER spoil BEFORE UPDATE ON portfoliocompanies FOR EACH ROW EXECUTE FUNCTION spoil()""")
     made = migration.run()
     assert made.code == 1
-    assert "rows did not come out canonical with weights that sum to 1" in made.err
+    assert "a trigger of the table stores " in made.err
     assert migration.picture() == before
     assert migration.execute("SELECT count(*) FROM stage_migration_undo_1") == [(0,)]
     status = migration.execute("SELECT status, last_error FROM stage_migration_batches ORDER BY batch_id LIMIT 1")
@@ -37,14 +37,41 @@ def test_weights_that_a_trigger_spoils_roll_the_batch_back(migration: Migration)
     assert migration.picture()["fund_strategy_models"] == before["fund_strategy_models"]
 
 
-def test_row_that_a_trigger_suppresses_is_swept_for_ever_and_told(migration: Migration) -> None:
-    """A trigger that lets a write fall under the table does not make the run believe that it was done."""
-    migration.execute("""
-        CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-        CREATE TRIGGER swallow BEFORE UPDATE ON tags FOR EACH ROW EXECUTE FUNCTION swallow()""")
-    made = migration.run()
-    assert made.code == 1
-    assert "faster than they are swept" in made.err
+def _trigger(migration: Migration, body: str) -> None:
+    migration.execute(f"""
+        CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;
+        CREATE TRIGGER meddle BEFORE UPDATE ON portfoliocompanies FOR EACH ROW EXECUTE FUNCTION meddle()""")
+
+
+STAGE = "SELECT stage FROM portfoliocompanies WHERE id = 10000000003"
+INVALID = "SELECT key, value, reason FROM stage_migration_invalid"
+MEDDLERS = [
+    ("NEW.stage := 'series-c+';", "altered_by_trigger", "stores 'series-c+' in place of what is to be written"),
+    ("RETURN NULL;", "suppressed_by_trigger", "lets the write go by without storing it"),
+]
+
+
+@pytest.mark.parametrize(("body", "reason", "told"), MEDDLERS, ids=[reason for _, reason, _ in MEDDLERS])
+def test_row_that_a_trigger_meddles_with_is_not_called_migrated(
+    migration: Migration, body: str, reason: str, told: str
+) -> None:
+    """Another canonical name stored, or nothing: the run stops and names row and trigger, or records the row alone."""
+    migration.execute("UPDATE portfoliocompanies SET stage = 'Series A' WHERE id = 10000000003")
+    _trigger(migration, f"IF NEW.id = 10000000003 AND NEW.stage <> OLD.stage THEN {body} END IF;")
+    stopped = migration.run()
+    assert stopped.code == 1
+    assert f"key 10000000003: a trigger {'of' if 'stores' in told else 'or rule of'} the table {told}" in stopped.err
+    assert migration.execute(STAGE) == [("Series A",)]
+    recorded = migration.run("--on-invalid", "record")
+    assert recorded.code == 1
+    assert migration.execute(STAGE) == [("Series A",)]
+    value = "series-c+" if reason.startswith("altered") else None
+    assert migration.execute(INVALID) == [("10000000003", value, reason)]
+    assert migration.execute("SELECT key FROM stage_migration_undo_1 WHERE key = 10000000003") == []
+    migration.execute("DROP TRIGGER meddle ON portfoliocompanies")
+    migration.migrated()
+    assert migration.execute(STAGE) == [("series-a",)]
+    assert migration.verify().code == 0
 
 
 def test_constraint_that_refuses_is_told(migration: Migration) -> None:

@@ -14,7 +14,7 @@ written AS (
   SET {column} = candidate.after
   FROM candidate
   WHERE t.{key} = candidate.key AND t.xmin = candidate.version AND candidate.after IS NOT NULL
-  RETURNING t.{key} AS key, candidate.before::text AS before, t.{column} AS after
+  RETURNING t.{key} AS key, candidate.before::text AS before, t.{column} AS after, candidate.after AS meant
 ),
 hashed AS (
   -- A trigger may have stored a NULL; the count of broken rows below tells of it.
@@ -26,5 +26,10 @@ kept AS (
 SELECT
   (SELECT count(*) FROM written) AS updated,
   (SELECT count(*) FROM written AS t WHERE t.after IS NULL OR {broken}) AS broken,
+  -- A trigger may have stored something else than what was meant; an other canonical name is wrong too.
+  (
+    SELECT array_agg(ARRAY[key::text, left(after::text, 200)] ORDER BY key) FROM written
+    WHERE {after_exactly} IS DISTINCT FROM {meant_exactly}
+  ) AS altered,
   (SELECT count(*) FROM kept) AS kept,
   (SELECT count(*) FROM kept WHERE added) AS added
