@@ -225,6 +225,7 @@ def end(
     session = Session.of(spec, config)
     with session.connected("migrate finish") as connection:
         ledger.want_installed(connection)
+        ledger.want_in_place(connection)
         take_lock(connection)
         rows = undo_rows(connection)
         run = ledger.latest_run(connection)

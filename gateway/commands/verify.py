@@ -33,6 +33,7 @@ def verify_database(
     chosen = random.randrange(2**31) if seed is None else seed  # noqa: S311 - a sample, no secret
     with session.connected("verify", writes=False) as connection:
         ledger.want_installed(connection)
+        ledger.want_in_place(connection)
         report = verify(connection, session.vocabulary, sample=sample, seed=chosen)
     now = datetime.now(UTC)
     if output is not None:

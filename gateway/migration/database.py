@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import psycopg
 from psycopg import errors, sql
@@ -13,7 +13,12 @@ from gateway.errors import ConfigurationError, GatewayError, RefusedError, Unrea
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
 
-Connection: TypeAlias = psycopg.Connection[DictRow]
+
+class Connection(psycopg.Connection[DictRow]):
+    """A connection that knows the schema of the migration's own tables."""
+
+    home: str
+
 
 VARIABLE = "STAGE_GATEWAY_DATABASE_URL"
 OLDEST_SERVER = 150000  # the first with views that check the rights of whoever reads (security_invoker)
@@ -55,7 +60,7 @@ def _open(url: str, purpose: str) -> Connection:
         name = f"stage-gateway {purpose}"
         given: dict[str, Any] = {"application_name": name, "connect_timeout": 10, **conninfo_to_dict(url)}
         address = make_conninfo(**given)
-        return psycopg.connect(address, autocommit=True, row_factory=dict_row)
+        return Connection.connect(address, autocommit=True, row_factory=dict_row)
     except psycopg.ProgrammingError as error:
         # The driver's own words may hold the password.
         cure = "is no address of a database, expected postgresql://user:password@host:port/name; in a password write "
@@ -67,6 +72,7 @@ def _open(url: str, purpose: str) -> Connection:
 
 
 def _set_up(connection: Connection, spec: Spec) -> None:
+    connection.home = spec.schema_
     connection.execute(
         statement("session", schema=sql.Literal(spec.schema_)),
         {"lock": f"{spec.lock_timeout_ms}ms", "statement": f"{spec.statement_timeout_ms}ms"},

@@ -7,7 +7,7 @@ from gateway.migration import ledger
 from gateway.migration.database import Connection, one, patiently
 from gateway.migration.index import Index
 from gateway.migration.reads import reads_status, view_name
-from gateway.migration.statements import statement
+from gateway.migration.statements import HOME, statement
 
 
 def undo_rows(connection: Connection) -> int:
@@ -30,7 +30,7 @@ def finish(connection: Connection) -> None:
             Index(target).drop(connection)
     with connection.transaction():
         for target in targets:
-            function = sql.Identifier(f"stage_migration_guard_{target.target_id}")
+            function = HOME + sql.SQL(".") + sql.Identifier(f"stage_migration_guard_{target.target_id}")
             slots = {**target.slots(), "view": view_name(target), "function": function}
             connection.execute(statement("finish_column", **slots))
         connection.execute(statement("finish"))

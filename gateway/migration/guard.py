@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from psycopg import errors, sql
@@ -10,36 +11,47 @@ from psycopg import errors, sql
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
-from gateway.migration.statements import statement
+from gateway.migration.shapes import literal_suspect
+from gateway.migration.statements import HOME, statement
+from gateway.stages.vocabulary import Vocabulary
 
 GuardMode = Literal["record", "refuse", "off"]
 _ATTEMPTS = 20
 
 
-def install_guard(connection: Connection, targets: Sequence[Target]) -> None:
-    """Put the triggers on every table where they are not there yet. Raises RefusedError when a table stays locked."""
+def install_guard(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:
+    """Put the triggers on every table where they are not there yet, or were made for another vocabulary.
+
+    Raises RefusedError when a table stays locked.
+    """
     connection.execute(statement("count_function"))
     for target in targets:
-        slots = _slots(target)
+        slots = _slots(target, vocabulary)
         connection.execute(statement("guard_function", **slots))
-        wanted = [("stage_migration_count_insert", "count_triggers"), (_trigger(target, "insert"), "guard_triggers")]
-        for trigger, file in wanted:
-            if not _has_trigger(connection, target, trigger):
+        wanted = [
+            ("stage_migration_count_insert", None, "count_triggers"),
+            (_trigger(target, "insert"), vocabulary.fingerprint, "guard_triggers"),
+        ]
+        for trigger, argument, file in wanted:
+            if not _has_trigger(connection, target, trigger, argument):
                 _patiently(connection, target, statement(file, **slots))
 
 
-def _slots(target: Target) -> dict[str, sql.Composable]:
+def _slots(target: Target, vocabulary: Vocabulary) -> dict[str, sql.Composable]:
     column = sql.Identifier(target.column)
-    field = sql.Literal(target.field)
+    holes = {name: sql.Literal(getattr(target, name)) for name in ("field", "weight", "weighted")}
+    new, old = (sql.SQL(row) + column for row in ("NEW.", "OLD."))
     return {
         **target.slots(),
         "target": sql.Literal(target.target_id),
         "column_name": sql.Literal(target.column),
-        "function": sql.Identifier(f"stage_migration_guard_{target.target_id}"),
+        "function": HOME + sql.SQL(".") + sql.Identifier(f"stage_migration_guard_{target.target_id}"),
+        "fingerprint": sql.Literal(vocabulary.fingerprint),
         "on_insert": sql.Identifier(_trigger(target, "insert")),
         "on_update": sql.Identifier(_trigger(target, "update")),
-        "new_names": statement(f"names_{target.shape}", value=sql.SQL("NEW.") + column, field=field),
-        "old_names": statement(f"names_{target.shape}", value=sql.SQL("OLD.") + column, field=field),
+        "suspect": literal_suspect(target, vocabulary, new),
+        "new_names": statement(f"come_{target.shape}", value=new, **holes),
+        "old_names": statement(f"come_{target.shape}", value=old, **holes),
     }
 
 
@@ -47,10 +59,9 @@ def _trigger(target: Target, event: str) -> str:
     return f"stage_migration_guard_{target.target_id}_{event}"
 
 
-def _has_trigger(connection: Connection, target: Target, trigger: str) -> bool:
-    query = statement("has_trigger")
-    values = {"schema": target.schema, "table": target.table, "trigger": trigger}
-    return bool(one(connection, query, values)["there"])
+def _has_trigger(connection: Connection, target: Target, trigger: str, argument: str | None) -> bool:
+    values = {"schema": target.schema, "table": target.table, "trigger": trigger, "argument": argument}
+    return bool(one(connection, statement("has_trigger"), values)["there"])
 
 
 def _patiently(connection: Connection, target: Target, ddl: sql.Composed) -> None:
@@ -67,8 +78,16 @@ def _patiently(connection: Connection, target: Target, ddl: sql.Composed) -> Non
 
 
 def set_guard(connection: Connection, mode: GuardMode) -> None:
-    """Let the guard record, refuse, or look away. One UPDATE; the triggers stay, and go on counting rows."""
+    """Let the guard record, refuse, or look away. One UPDATE; the triggers stay, and count rows all the same."""
     connection.execute(statement("guard_mode"), {"mode": mode})
+
+
+@contextmanager
+def looking_away(connection: Connection) -> Iterator[None]:
+    """Within a transaction, let the guard take no notice of what this transaction itself writes."""
+    mode = one(connection, statement("guard_quiet"))["mode"]
+    yield
+    set_guard(connection, mode)
 
 
 def guard_status(connection: Connection) -> dict[str, Any]:

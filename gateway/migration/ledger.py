@@ -11,7 +11,7 @@ from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, WrongDatabaseError, one
 from gateway.migration.shapes import fragments, off, parameters
 from gateway.migration.statements import statement
-from gateway.stages.vocabulary import Vocabulary
+from gateway.stages.vocabulary import Vocabulary, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,25 @@ def want_installed(connection: Connection) -> None:
         raise RefusedError("no migration has been started in this database; start one with: stage-gateway migrate run")
 
 
+def want_in_place(connection: Connection) -> None:
+    """Raise WrongDatabaseError when a migrated table, its key or its column has another name than it had."""
+    strays = [row["place"] for row in connection.execute(statement("strays")).fetchall()]
+    if strays:
+        raise WrongDatabaseError(
+            f"{', '.join(strays)}: was renamed or dropped since the migration; give table, key and column their names "
+            "back first"
+        )
+
+
 def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> list[Target]:
     """Make the migration's own tables where they are not there yet; returns the targets with their numbers.
 
     Raises WrongDatabaseError when a column is known with other settings.
     """
     connection.execute(statement("ledger"))
-    accepted = set(vocabulary.canonical) | (set(vocabulary.aliases) if vocabulary.accept_aliases else set())
+    accepted = set(vocabulary.canonical)
+    if vocabulary.accept_aliases:
+        accepted |= {normalise(name) for name in (*vocabulary.canonical, *vocabulary.aliases)}
     known = {(t.schema, t.table, t.column): t for t in registered(connection)}
     for target in targets:
         other = known.get((target.schema, target.table, target.column))

@@ -55,7 +55,7 @@ def start(
     maps = _maps_without_faults(connection, targets, vocabulary, on_invalid, remediation)
     made = snapshot(targets) if before is None and snapshot is not None else ""
     numbered = ledger.install(connection, targets, vocabulary)
-    install_guard(connection, numbered)
+    install_guard(connection, numbered, vocabulary)
     install_views(connection, numbered)
     ledger.take_baselines(connection, numbered, vocabulary)
     last = ledger.latest_run(connection)

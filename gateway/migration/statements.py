@@ -4,6 +4,23 @@ from functools import cache
 from importlib.resources import files
 
 from psycopg import sql
+from psycopg.abc import AdaptContext
+
+
+class _Home(sql.Composable):
+    """The schema of the migration's own tables, which the connection knows that a statement runs on."""
+
+    def __init__(self) -> None:
+        super().__init__("home")
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        home = getattr(context.connection if context else None, "home", None)
+        if home is None:
+            raise LookupError("the connection knows no schema of the migration")
+        return sql.Identifier(home).as_bytes(context)
+
+
+HOME = _Home()
 
 
 @cache
@@ -12,5 +29,5 @@ def _text(name: str) -> str:
 
 
 def statement(name: str, **slots: sql.Composable) -> sql.Composed:
-    """Return the statement of a file with its slots filled."""
-    return sql.SQL(_text(name)).format(**slots)
+    """Return the statement of a file with its slots filled; `{home}` is the migration's schema."""
+    return sql.SQL(_text(name)).format(home=HOME, **slots)

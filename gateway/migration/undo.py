@@ -12,7 +12,7 @@ from gateway.errors import RefusedError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
-from gateway.migration.guard import set_guard
+from gateway.migration.guard import looking_away, set_guard
 from gateway.migration.mapping import streamed
 from gateway.migration.progress import Reporter
 from gateway.migration.spec import Spec
@@ -51,6 +51,7 @@ class Undo:
         Raises RefusedError when there is nothing to undo, or a batch cannot be done.
         """
         ledger.want_installed(self.connection)
+        ledger.want_in_place(self.connection)
         set_guard(self.connection, "record")
         run = ledger.latest_run(self.connection)
         if run is None:
@@ -110,7 +111,8 @@ class Undo:
         values = {"run": run, "target": target.target_id, "start": found["range_start"], "end": found["range_end"]}
         with self.connection.transaction():
             self.connection.execute(statement("by_key"))
-            made = one(self.connection, statement("undo", **target.slots()), values)
+            with looking_away(self.connection):
+                made = one(self.connection, statement("undo", **target.slots()), values)
             if made["broken"] or made["taken"] != made["restored"]:
                 raise InvariantError(
                     f"{target.name}, keys {values['start']} to {values['end']}: what was stored is not what stood "

@@ -6,6 +6,9 @@ import psycopg
 import pytest
 from support.migration import Migration
 
+from gateway.migration.database import connected
+from gateway.migration.spec import load_spec
+
 SEEN = "SELECT target_id, key, operation, name FROM stage_migration_seen ORDER BY seen_at, name"
 COMPANY = 10000000003
 
@@ -89,7 +92,8 @@ def test_guard_that_is_off_still_counts_rows(migrated: Migration) -> None:
     migrated.command("migrate", "guard", "off")
     migrated.execute("INSERT INTO tags VALUES (9999, '{\"Seed\": 1}'), (9998, NULL)")
     migrated.execute("DELETE FROM tags WHERE id IN (1, 9999)")
-    assert migrated.execute(SEEN) == []
+    assert migrated.execute(SEEN) == [(5, "9998", "INSERT", None)]
+    assert migrated.verify("--json").out.count('"check": "nulls"') == 1  # the check, and no violation of it
     assert migrated.execute("SELECT change FROM stage_migration_counts ORDER BY at") == [(2,), (-2,)]
 
 
@@ -99,6 +103,96 @@ def test_emptied_table_is_counted(migrated: Migration) -> None:
     assert migrated.execute("SELECT change FROM stage_migration_counts") == [(-40,)]
     made = migrated.verify()
     assert made.code == 0, made.out
+
+
+WRONG_TYPES = [
+    "INSERT INTO fund_strategy_models VALUES (gen_random_uuid(), 1, '\"garbage\"')",
+    'INSERT INTO fund_strategy_models VALUES (gen_random_uuid(), 1, \'{"seed": "abc"}\')',
+    "INSERT INTO fund_baselines VALUES ('n', 1, '[{\"stage\": 7, \"weight\": 1}]')",
+    "INSERT INTO fund_baselines VALUES ('n', 1, '[[{\"stage\": \"seed\"}]]')",
+    "INSERT INTO fund_baselines VALUES ('n', 1, '[{\"stage\": \"seed\"}]')",
+    "INSERT INTO fund_baselines VALUES ('n', 1, '{\"stage\": \"seed\"}')",
+]
+
+
+@pytest.mark.parametrize("write", WRONG_TYPES)
+def test_guard_sees_what_is_of_the_wrong_type(migrated: Migration, write: str) -> None:
+    """A value of another JSON type, a name or a weight of one, or none, is recorded like a bad name, and refused."""
+    with migrated.connect() as application, application.transaction(force_rollback=True):
+        application.execute(write)
+        assert application.execute("SELECT count(*) FROM stage_migration_seen").fetchone() == (1,)
+    migrated.command("migrate", "guard", "refuse")
+    with pytest.raises(psycopg.errors.CheckViolation, match="is no canonical investment stage"):
+        migrated.execute(write)
+
+
+def test_guard_does_not_go_by_the_collation_of_the_column(bare: Migration) -> None:
+    """To a collation that takes upper and lower case for equal, SERIES-A is series-a; to the guard it is not."""
+    try:
+        bare.execute("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this server is built without ICU; STAGE_GATEWAY_TEST_POSTGRES names another")
+    bare.execute("ALTER TABLE portfoliocompanies ALTER stage TYPE text COLLATE ci")
+    bare.execute("INSERT INTO portfoliocompanies VALUES (1, 1, 'n', 'series-a', NULL)")
+    bare.migrated()
+    bare.command("migrate", "guard", "refuse")
+    with pytest.raises(psycopg.errors.CheckViolation, match="'SERIES-A' is no canonical"):
+        bare.execute("UPDATE portfoliocompanies SET stage = 'SERIES-A'")
+
+
+@pytest.mark.parametrize("spelling", ["Series A", " SERIES\tA", "ｓｅｒｉｅｓ a", "Series-A", "SEED"])
+def test_accepted_aliases_are_those_of_the_gateway(migration: Migration, spelling: str) -> None:
+    """With acceptAliases the guard lets in every spelling that the gateway lets through, not the listed ones alone."""
+    migration.vocabulary(acceptAliases=True)
+    migration.migrated()
+    migration.command("migrate", "guard", "refuse")
+    migration.execute("UPDATE portfoliocompanies SET stage = %s WHERE id = %s", [spelling, COMPANY])
+    migration.migrated()
+
+
+def test_application_cannot_pass_for_the_migration(migrated: Migration) -> None:
+    """Neither the setting that triggers may test, nor a session of ours that a pooler hands on, opens the guard."""
+    migrated.command("migrate", "guard", "refuse")
+    with (
+        migrated.role("GRANT ALL ON portfoliocompanies TO {role}") as name,
+        migrated.connect(user=name) as application,
+    ):
+        application.execute("SET stage_gateway.migration = 'on'")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            application.execute("UPDATE portfoliocompanies SET stage = 'garbage'")
+    with connected(migrated.url, load_spec(migrated.spec), "test") as ours:
+        [setting] = ours.execute("SELECT current_setting('stage_gateway.migration', true) AS on").fetchall()
+        assert not setting["on"]
+
+
+def test_renamed_column_can_still_be_written(migrated: Migration) -> None:
+    """After a rename good names go in, bad ones unseen while the guard records; while it refuses it says what is up."""
+    migrated.execute("ALTER TABLE portfoliocompanies RENAME stage TO phase")
+    for name in ("seed", "Seed"):
+        migrated.execute("UPDATE portfoliocompanies SET phase = %s WHERE id = %s", [name, COMPANY])
+    migrated.command("migrate", "guard", "refuse")
+    migrated.execute("UPDATE portfoliocompanies SET phase = 'series-a' WHERE id = %s", [COMPANY])
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"portfoliocompanies\.stage was renamed while the guard"):
+        migrated.execute("UPDATE portfoliocompanies SET phase = 'bad' WHERE id = %s", [COMPANY])
+    for command in (["verify"], ["migrate", "undo"], ["migrate", "finish", "--yes"]):
+        made = migrated.command(*command)
+        assert made.code == 2
+        assert made.err == (
+            "public.portfoliocompanies.stage: was renamed or dropped since the migration; give table, key and column "
+            "their names back first\n"
+        )
+    migrated.execute("ALTER TABLE portfoliocompanies RENAME phase TO stage; ALTER TABLE tags RENAME TO labels")
+    assert "public.tags.stages: was renamed" in migrated.command("migrate", "undo").err
+    migrated.execute("ALTER TABLE labels RENAME TO tags")
+    assert migrated.command("migrate", "undo").code == 0
+
+
+def test_guard_follows_the_vocabulary(migrated: Migration) -> None:
+    """A run under another vocabulary lets the triggers know its names."""
+    migrated.vocabulary(canonical=["pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+", "growth"])
+    migrated.migrated()
+    migrated.command("migrate", "guard", "refuse")
+    migrated.execute("UPDATE portfoliocompanies SET stage = 'growth' WHERE id = %s", [COMPANY])
 
 
 def test_undo_sets_the_guard_to_record_first(migration: Migration) -> None:

@@ -1,14 +1,12 @@
 -- What holds for every statement of a connection of ours.
 -- search_path: only the schema of the migration, so that nobody's table of the same name is met; pg_temp last.
 -- row_security off: a policy that would hide rows from this role is an error, not a smaller migration.
--- stage_gateway.migration: triggers may test it to know the migration's own writes.
 SELECT
   set_config('search_path', quote_ident({schema}) || ', pg_temp', false),
   set_config('row_security', 'off', false),
   set_config('lock_timeout', %(lock)s, false),
   set_config('statement_timeout', %(statement)s, false),
   set_config('idle_in_transaction_session_timeout', '60s', false),
-  set_config('stage_gateway.migration', 'on', false),
   set_config('work_mem', '64MB', false),
   set_config('jit', 'off', false),
   set_config('TimeZone', 'UTC', false)

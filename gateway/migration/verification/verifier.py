@@ -102,7 +102,7 @@ class _Column:
         if row["rows"] != expected:
             what = f"{row['rows']} rows, expected {expected}: {start} at the start, {row['change']:+} since"
             self._report.add("rows", self._place, what)
-        most = self._row["nulls_at_start"] + row["nulls_inserted"]
+        most = self._row["nulls_at_start"] + row["nulls_seen"]
         if row["nulls"] > most:
             what = f"{row['nulls']} NULLs, at most {most} were there at the start or came in"
             self._report.add("nulls", self._place, what)

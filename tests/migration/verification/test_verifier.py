@@ -20,7 +20,7 @@ PLANTED = [
     ("canonical", f"UPDATE fund_strategy_models SET stage_allocation = '\"seed\"' WHERE id = {A_MODEL}"),
     ("rows", f"{AS_REPLICA}DELETE FROM tags WHERE id = 3"),
     ("rows", f"{AS_REPLICA}INSERT INTO tags VALUES (77777, '{{}}')"),
-    ("nulls", f"UPDATE portfoliocompanies SET stage = NULL WHERE id = {A_COMPANY}"),
+    ("nulls", f"{AS_REPLICA}UPDATE portfoliocompanies SET stage = NULL WHERE id = {A_COMPANY}"),
     ("nulls", f"{AS_REPLICA}UPDATE portfoliocompanies SET stage = NULL WHERE id = {NEVER_WRITTEN}"),
     ("weights", f"UPDATE fund_strategy_models SET stage_allocation = '{{\"seed\": 0.9}}' WHERE id = {A_MODEL}"),
     ("weights", 'INSERT INTO fund_baselines VALUES (\'n\', 1, \'[{"stage": "seed", "weight": 0.9}]\')'),
@@ -44,6 +44,18 @@ PLANTED = [
     ("foreign keys", f"{AS_REPLICA}DELETE FROM portfoliocompanies WHERE id = 10000000003"),
     ("sample", f"UPDATE stage_migration_undo_1 SET {RESEALED} WHERE key = {A_COMPANY}"),
 ]
+
+
+@pytest.mark.parametrize("guard", ["record", "off"])
+def test_value_that_an_application_empties_is_no_violation(migrated: Migration, guard: str) -> None:
+    """A NULL that came in by a write the guard saw is the application's business, whatever the guard's mode."""
+    migrated.command("migrate", "guard", guard)
+    for key in (A_COMPANY, NEVER_WRITTEN):
+        migrated.execute(f"UPDATE portfoliocompanies SET stage = NULL WHERE id = {key}")
+    migrated.execute("INSERT INTO portfoliocompanies VALUES (5, 1, 'n', NULL, NULL)")
+    made = migrated.verify()
+    assert made.code == 0, made.out
+    assert migrated.command("migrate", "finish", "--yes").code == 0
 
 
 @pytest.mark.parametrize(("check", "plant"), PLANTED, ids=[f"{n} {check}" for n, (check, _) in enumerate(PLANTED)])

@@ -7,5 +7,5 @@ SELECT
     WHERE table_schema = %(schema)s AND table_name = %(table_name)s
   ) AS change,
   (
-    SELECT count(*) FROM stage_migration_seen WHERE target_id = %(target)s AND name IS NULL AND operation = 'INSERT'
-  ) AS nulls_inserted
+    SELECT count(*) FROM stage_migration_seen WHERE target_id = %(target)s AND name IS NULL
+  ) AS nulls_seen
