@@ -24,6 +24,7 @@ _IDENTITY = (
     "shape", "field", "weight", "weighted", "view",
 )  # fmt: skip
 _WHOLE_NUMBERS = ("int2", "int4", "int8")
+_UNORDERED = ("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle")
 _KINDS = {
     "v": "a view",
     "m": "a materialized view",
@@ -127,6 +128,8 @@ def _table_problems(table: Table, place: tuple[str, str], found: Any, columns: M
     if found["kind"] != "r":
         yield f"table {name}: is {_KINDS.get(found['kind'], 'no table')}, expected an ordinary table"
         return
+    if found["has_children"]:
+        yield f"table {name}: other tables inherit from it, expected a table of its own rows alone"
     if not found["may_read"]:
         yield f"table {name}: this role may not read it; GRANT SELECT, UPDATE, TRIGGER ON {name} to it"
     if found["hides_rows"]:
@@ -144,6 +147,8 @@ def _table_problems(table: Table, place: tuple[str, str], found: Any, columns: M
         yield f"table {name}: {table.key!r} is no primary key, nor alone unique and NOT NULL; add one, or name another"
     if table.fund is not None and table.fund not in columns:
         yield f"table {name}: has no fund column {table.fund!r}"
+    elif table.fund is not None and columns[table.fund]["type"] in _UNORDERED:
+        yield f"table {name}: fund {table.fund!r} is {columns[table.fund]['type']}, expected a type with an order"
 
 
 def _column_problems(table: Table, column: Column, columns: Mapping[str, Any], longest: int) -> Iterator[str]:

@@ -42,6 +42,10 @@ def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True)
     with translated(), _open(url, purpose) as connection:
         if connection.info.server_version < OLDEST_SERVER:
             raise WrongDatabaseError(f"{place(url)}: PostgreSQL 15 or later is needed")
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            raise WrongDatabaseError(
+                f"{place(url)}: its encoding is SQL_ASCII, in which letters have no meaning; expected UTF8 or another"
+            )
         _set_up(connection, spec)
         if writes:
             _want_writable(connection, place(url))
@@ -59,6 +63,7 @@ def _open(url: str, purpose: str) -> Connection:
     try:
         name = f"stage-gateway {purpose}"
         given: dict[str, Any] = {"application_name": name, "connect_timeout": 10, **conninfo_to_dict(url)}
+        given["client_encoding"] = "UTF8"  # names of any script; what the server cannot hold, it says
         address = make_conninfo(**given)
         return Connection.connect(address, autocommit=True, row_factory=dict_row)
     except psycopg.ProgrammingError as error:

@@ -20,6 +20,10 @@ _VARIABLES = {
 }  # fmt: skip
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 def dump(url: str, targets: Sequence[Target], folder: Path) -> str:
     """Write the tables with pg_dump to a new file in `folder` and return the file's path.
 
@@ -29,7 +33,7 @@ def dump(url: str, targets: Sequence[Target], folder: Path) -> str:
     if program is None:
         raise UnreachableError("pg_dump: not found on PATH; install the client of PostgreSQL, or name --snapshot-ref")
     path = folder / f"stages-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.dump"
-    tables = sorted({f'--table="{t.schema}"."{t.table}"' for t in targets})
+    tables = sorted({f"--table={_quoted(t.schema)}.{_quoted(t.table)}" for t in targets})
     given = {_VARIABLES[name]: str(value) for name, value in conninfo_to_dict(url).items() if name in _VARIABLES}
     try:
         folder.mkdir(parents=True, exist_ok=True)

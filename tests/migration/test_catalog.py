@@ -54,6 +54,21 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "table portfoliocompanies: column 'short' holds 4 characters, the longest canonical name needs 9",
     ),
     (
+        "CREATE DOMAIN code AS varchar(4); ALTER TABLE portfoliocompanies ADD COLUMN short code",
+        table(columns=[{"column": "short", "shape": "value"}]),
+        "table portfoliocompanies: column 'short' holds 4 characters, the longest canonical name needs 9",
+    ),
+    (
+        "CREATE TABLE child () INHERITS (portfoliocompanies)",
+        table(),
+        "table public.portfoliocompanies: other tables inherit from it, expected a table of its own rows alone",
+    ),
+    (
+        "ALTER TABLE portfoliocompanies ADD COLUMN about json",
+        table(fund="about"),
+        "table public.portfoliocompanies: fund 'about' is json, expected a type with an order",
+    ),
+    (
         "ALTER TABLE portfoliocompanies ADD COLUMN shown text GENERATED ALWAYS AS (upper(stage)) STORED",
         table(columns=[{"column": "shown", "shape": "value"}]),
         "table portfoliocompanies: column 'shown' is generated and cannot be written",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from support.databases import clone
 from support.migration import Migration
@@ -108,3 +109,31 @@ def test_no_migration_is_a_no(untouched: Migration, command: list[str]) -> None:
     made = untouched.command(*command)
     assert (made.code, made.err.count("\n")) == (1, 1)
     assert made.err.startswith("no migration has been started in this database")
+
+
+def _encoded(server: Server, name: str, encoding: str) -> str:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    return server.url(name)
+
+
+def test_database_without_an_encoding_is_refused(server: Server, tmp_path: Path) -> None:
+    """SQL_ASCII gives bytes and no text, so that no name can be known; one line says so."""
+    made = Migration(_encoded(server, "ascii", "SQL_ASCII"), tmp_path).command("migrate", "plan")
+    server.drop("ascii")
+    assert (made.code, made.err.count("\n")) == (2, 1)
+    assert "its encoding is SQL_ASCII" in made.err
+
+
+def test_alias_that_the_database_cannot_hold_is_told(server: Server, tmp_path: Path) -> None:
+    """A name in a script that the encoding of the database lacks ends in one line, and no fault of ours."""
+    migration = Migration(_encoded(server, "latin", "LATIN1"), tmp_path)
+    migration.execute("CREATE TABLE t (id int PRIMARY KEY, stage text); INSERT INTO t VALUES (1, 'Seed')")
+    migration.specify(tables=[{"table": "t", "key": "id", "columns": [{"column": "stage", "shape": "value"}]}])
+    migration.vocabulary(acceptAliases=True, canonical=["seed"], aliases={"シード": "seed"})
+    made = migration.run()
+    assert (made.code, made.err.count("\n")) == (1, 1)
+    assert 'has no equivalent in encoding "LATIN1"' in made.err
+    migration.vocabulary(canonical=["seed"], aliases={"シード": "seed"})
+    assert migration.run().code == 0
+    server.drop("latin")

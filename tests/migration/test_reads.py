@@ -123,6 +123,25 @@ def test_granted_role_sees_no_more_than_the_table_lets_it(migration: Migration, 
     assert any(stage == "SEED" for _, stage in legacy)
 
 
+def test_key_that_is_given_to_another_opens_no_undo_row(migration: Migration, role: str) -> None:
+    """Who gets the key of a row that is gone does not see what stood there, and without the column nobody sees it."""
+    migration.migrated()
+    migration.command("reads", "grant", role)
+    [(key,)] = migration.execute(
+        "SELECT id FROM portfoliocompanies JOIN stage_migration_undo_1 ON key = id WHERE before = 'Seed' "
+        "AND NOT EXISTS (SELECT FROM rounds WHERE company_id = id) LIMIT 1"
+    )
+    [(own,)] = as_role(migration, role, "SELECT min(fund_id) FROM portfoliocompanies")
+    migration.execute("DELETE FROM portfoliocompanies WHERE id = %s", [key])
+    migration.execute("INSERT INTO portfoliocompanies VALUES (%s, %s, 'new', 'series-c+', NULL)", [key, own])
+    assert as_role(migration, role, f"SELECT id FROM portfoliocompanies WHERE id = {key}") == [(key,)]
+    assert as_role(migration, role, f"SELECT before FROM stage_migration_undo_1 WHERE key = {key}") == []
+    migration.execute(f"REVOKE SELECT ON portfoliocompanies FROM {role}")
+    migration.execute(f"GRANT SELECT (id, fund_id) ON portfoliocompanies TO {role}")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        as_role(migration, role, "SELECT before FROM stage_migration_undo_1")
+
+
 def test_granted_role_reads_on_when_a_column_is_added_to_the_migration(migration: Migration, role: str) -> None:
     """When a later run migrates another column of the table, those who read its view go on doing so."""
     columns = [{"column": "stage", "shape": "value"}, {"column": "current_stage", "shape": "value"}]

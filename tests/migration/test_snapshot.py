@@ -44,3 +44,12 @@ def test_folder_that_cannot_be_written(migration: Migration, monkeypatch: pytest
     made = migration.command("migrate", "run", "--snapshot", Path("/proc/none"))
     assert (made.code, made.err.count("\n")) == (2, 1)
     assert migration.execute("SELECT to_regclass('stage_migration_runs')") == [(None,)]
+
+
+def test_name_with_a_quote_is_dumped(bare: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pg_dump is told names as it reads them, quotes and all."""
+    monkeypatch.setenv("PATH", str(EMBEDDED), prepend=":")
+    bare.execute('CREATE TABLE "we""ird" (id int PRIMARY KEY, stage text)')
+    bare.specify(tables=[{"table": 'we"ird', "key": "id", "columns": [{"column": "stage", "shape": "value"}]}])
+    made = bare.command("migrate", "run", "--snapshot", bare.folder / "snapshots")
+    assert made.code == 0, made.err

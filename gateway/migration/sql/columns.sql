@@ -3,13 +3,19 @@
 SELECT
   a.attname::text AS name,
   coalesce(base.typname, t.typname)::text AS type,
-  CASE WHEN t.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS length,
+  CASE
+    WHEN t.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4
+    WHEN base.typname = 'varchar' AND t.typtypmod > 4 THEN t.typtypmod - 4
+  END AS length,
   a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
   has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write,
   EXISTS (
     SELECT FROM pg_index i
     WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
       AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND a.attnotnull
+  ) AND NOT EXISTS (  -- from PostgreSQL 18 NOT NULL may be NOT VALID, with NULLs in the rows from before
+    SELECT FROM pg_constraint n
+    WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated
   ) AS is_key
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid

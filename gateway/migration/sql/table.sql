@@ -3,6 +3,7 @@ SELECT
   c.oid,
   c.relkind::text AS kind,
   greatest(c.reltuples, 0)::bigint AS estimate,
+  EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
   row_security_active(c.oid) AS hides_rows,
   has_table_privilege(c.oid, 'SELECT') AS may_read,
   has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,

@@ -29,6 +29,7 @@ def verify(connection: Connection, vocabulary: Vocabulary, *, sample: int, seed:
         _batches(connection, report, vocabulary)
         for row in columns:
             check = _Column(connection, report, vocabulary, row)
+            check.objects()
             check.canonical()
             check.rows_and_nulls()
             check.weights()
@@ -81,6 +82,15 @@ class _Column:
         composed = query(name, **slots(self._column, self._row["target_id"]))
         return self._connection.execute(composed, {**self._values, **more}).fetchall()
 
+    def objects(self) -> None:
+        """Check that the triggers, the undo rows' key and their policy are there, on which the rest stands."""
+        self._report.check("objects")
+        number = self._row["target_id"]
+        triggers = [f"stage_migration_count_{event}" for event in ("insert", "delete", "truncate")]
+        triggers += [f"stage_migration_guard_{number}_{event}" for event in ("insert", "update")]
+        for row in self._all("lacking", triggers=triggers, undo=f"stage_migration_undo_{number}"):
+            self._report.add("objects", self._place, row["what"])
+
     def canonical(self) -> None:
         """Check that every value is canonical, by fund, and list what is left."""
         self._report.check("canonical")
@@ -101,7 +111,11 @@ class _Column:
         expected = start + row["change"]
         if row["rows"] != expected:
             what = f"{row['rows']} rows, expected {expected}: {start} at the start, {row['change']:+} since"
-            self._report.add("rows", self._place, what)
+            if row["is_partition"]:  # a statement on the partitioned table fires none of the triggers that count
+                what += "; what comes or goes through the partitioned table is not counted"
+                self._report.information.append(f"{self._place}: {what}")
+            else:
+                self._report.add("rows", self._place, what)
         most = self._row["nulls_at_start"] + row["nulls_seen"]
         if row["nulls"] > most:
             what = f"{row['nulls']} NULLs, at most {most} were there at the start or came in"
@@ -146,6 +160,10 @@ class _Column:
             try:
                 expected = rederive(self._column, row["before"], self._vocabulary)
                 found = row["now"] if self._column["shape"] == "value" else parsed(row["now"])
+            except RecursionError:
+                place = f"{self._place}, key {row['key']}"
+                self._report.information.append(f"{place}: not worked out a second time, it is nested too deeply")
+                continue
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 expected, found = f"cannot be worked out ({error})", row["now"]
             if expected != found:

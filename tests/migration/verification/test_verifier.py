@@ -41,6 +41,11 @@ PLANTED = [
     ("batches", "UPDATE stage_migration_batches SET updated = NULL WHERE batch_id = 3"),
     ("batches", "UPDATE stage_migration_runs SET status = 'running'"),
     ("vocabulary", "UPDATE stage_migration_runs SET fingerprint = '0000000000000000'"),
+    ("objects", "DROP TRIGGER stage_migration_count_insert ON tags"),
+    ("objects", "ALTER TABLE tags DISABLE TRIGGER stage_migration_guard_5_update"),
+    ("objects", "ALTER TABLE stage_migration_undo_1 DROP CONSTRAINT stage_migration_undo_1_pkey"),
+    ("objects", "ALTER TABLE stage_migration_undo_1 DISABLE ROW LEVEL SECURITY"),
+    ("objects", "DROP POLICY stage_migration_as_the_table ON stage_migration_undo_1"),
     ("foreign keys", f"{AS_REPLICA}DELETE FROM portfoliocompanies WHERE id = 10000000003"),
     ("sample", f"UPDATE stage_migration_undo_1 SET {RESEALED} WHERE key = {A_COMPANY}"),
 ]
@@ -107,7 +112,8 @@ def test_report_holds_versions_counts_and_checks(migrated: Migration) -> None:
     assert document["sample"] == {"size": 5, "seed": 7, "diffs": []}
     assert set(document["versions"]) == {"gateway", "postgresql"}
     assert {check["check"] for check in document["checks"]} == {
-        "batches", "vocabulary", "canonical", "rows", "nulls", "weights", "undo rows", "sample", "foreign keys",
+        "batches", "vocabulary", "objects", "canonical", "rows", "nulls", "weights", "undo rows", "sample",
+        "foreign keys",
     }  # fmt: skip
     stage = next(count for count in document["counts"] if count["column"] == "public.portfoliocompanies.stage")
     assert (stage["rows"], stage["rowsAtStart"]) == (160, 160)
@@ -139,3 +145,60 @@ def test_invisible_rows_are_an_error(migration: Migration) -> None:
         made = migration.command("verify", url=migration.as_role(name))
     assert made.code == 2
     assert "row-level security" in made.err
+
+
+def _stages(migration: Migration, tables: str, name: str = "t") -> None:
+    """Make a table with a stage by `tables`, and migrate its column `stage` alone."""
+    migration.execute(tables)
+    migration.specify(tables=[{"table": name, "key": "id", "columns": [{"column": "stage", "shape": "value"}]}])
+    migration.migrated()
+
+
+def test_rows_through_a_partitioned_table_are_information(bare: Migration) -> None:
+    """An insert on the parent fires no trigger of the partition that counts; that is told, and is no violation."""
+    _stages(
+        bare,
+        "CREATE TABLE whole (id int PRIMARY KEY, stage text) PARTITION BY RANGE (id);"
+        "CREATE TABLE t PARTITION OF whole FOR VALUES FROM (0) TO (100); INSERT INTO whole VALUES (1, 'Seed')",
+    )
+    bare.execute("INSERT INTO whole VALUES (2, 'seed')")
+    made = bare.verify()
+    assert made.code == 0, made.out
+    assert "what comes or goes through the partitioned table is not counted" in made.out
+
+
+def test_orphans_under_a_constraint_that_is_not_valid_are_information(bare: Migration) -> None:
+    """Rows that referred to none before the migration, under NOT VALID, are told and are no violation."""
+    _stages(
+        bare,
+        "CREATE TABLE t (id int PRIMARY KEY, stage text, fund int); INSERT INTO t VALUES (1, 'Seed', 99);"
+        "ALTER TABLE t ADD CONSTRAINT old FOREIGN KEY (fund) REFERENCES funds NOT VALID",
+    )
+    made = bare.verify()
+    assert made.code == 0, made.out
+    assert "public.t, old: 1 rows refer to none in funds, which may have been so before" in made.out
+
+
+@pytest.mark.parametrize("name", ["u", "t", 'we"ird'])
+def test_name_of_a_table_does_not_matter(bare: Migration, name: str) -> None:
+    """A table may be called what the queries call theirs, and have a quote in its name."""
+    quoted = name.replace('"', '""')
+    _stages(
+        bare,
+        f'CREATE TABLE "{quoted}" (id int PRIMARY KEY, stage text); INSERT INTO "{quoted}" VALUES (1, \'Seed\')',
+        name,
+    )
+    made = bare.verify()
+    assert made.code == 0, made.err
+
+
+def test_value_nested_too_deeply_for_a_second_look_is_information(bare: Migration) -> None:
+    """What Python cannot take apart is told by its key, and does not end verify with a fault of ours."""
+    bare.execute(
+        'INSERT INTO fund_baselines SELECT \'deep\', 1, (\'[{"stage": "Seed", "weight": 1, "more": \' || '
+        "repeat('[', 3000) || repeat(']', 3000) || '}]')::jsonb"
+    )
+    bare.migrated()
+    made = bare.verify()
+    assert made.code == 0, made
+    assert "key deep: not worked out a second time, it is nested too deeply" in made.out

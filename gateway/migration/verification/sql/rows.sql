@@ -8,4 +8,8 @@ SELECT
   ) AS change,
   (
     SELECT count(*) FROM stage_migration_seen WHERE target_id = %(target)s AND name IS NULL
-  ) AS nulls_seen
+  ) AS nulls_seen,
+  EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(table_name)s AND c.relispartition
+  ) AS is_partition

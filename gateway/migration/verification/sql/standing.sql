@@ -5,4 +5,4 @@ SELECT
     WHERE {key} IS NOT NULL AND hashtextextended({column}::text COLLATE "C", 0) IS DISTINCT FROM after_hash
   ) AS edited,
   count(*) FILTER (WHERE {key} IS NULL) AS gone
-FROM {undo} AS u LEFT JOIN {table} ON {key} = u.key
+FROM {undo} AS stage_migration_undo LEFT JOIN {table} ON {key} = stage_migration_undo.key
