@@ -6,6 +6,7 @@
 # make schema  write the configuration's JSON Schema again
 # make kubernetes  copy the phases' files to where kustomize reads them
 # make rules   write the alert rules again, from deploy/prometheus/numbers.toml
+# make lock    bring the locks up to date with pyproject.toml, and to the latest releases
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests peers bench format schema rules kubernetes clean
+.PHONY: demo test lint types contracts tests peers bench format schema rules kubernetes lock clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -74,6 +75,15 @@ kubernetes:
 
 rules: $(READY)
 	$(BIN)/python deploy/prometheus/generate.py
+
+# What the image installs, with the hashes of every file of every platform. The gateway's own releases are those of the
+# larger lock.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command "make lock" --upgrade
+lock: $(READY)
+	$(LOCK) pyproject.toml --extra migration --output-file requirements-migration.lock
+	$(LOCK) pyproject.toml --constraint requirements-migration.lock --output-file requirements.lock
+	$(LOCK) --group build --output-file requirements-build.lock
 
 clean:
 	rm -rf $(VENV) $(NODE_FOLDER)/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

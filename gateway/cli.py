@@ -15,11 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import __version__
+from gateway.commands.database import add_database_commands
 from gateway.commands.gateways import mode, status
-from gateway.commands.migration import migrate
 from gateway.commands.output import JsonOption, print_json, show
-from gateway.commands.reads import reads
-from gateway.commands.verify import verify_database
 from gateway.errors import GatewayError
 from gateway.rules.load import load, warnings
 from gateway.rules.model import schema
@@ -95,9 +93,7 @@ def _show_version(value: bool) -> None:
 
 app.command()(status)
 app.command()(mode)
-app.add_typer(migrate, name="migrate")
-app.command(name="verify")(verify_database)
-app.add_typer(reads, name="reads")
+add_database_commands(app)
 
 
 @app.callback()
