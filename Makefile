@@ -51,6 +51,9 @@ peers:
 	@command -v redis-server >/dev/null || \
 		{ apt-get update && apt-get install -y --no-install-recommends redis-server; } || \
 		echo "Redis is missing: the tests of overrides that replicas share are skipped" >&2
+	@{ command -v buildah && command -v debootstrap; } >/dev/null || \
+		{ apt-get update && apt-get install -y --no-install-recommends buildah debootstrap; } || \
+		echo "buildah or debootstrap is missing: the image is not built" >&2
 
 $(NODE_READY): $(NODE_FOLDER)/package.json $(NODE_FOLDER)/package-lock.json | peers
 	@! command -v npm >/dev/null || { cd $(NODE_FOLDER) && npm ci --no-audit --no-fund && touch node_modules/.ready; }
