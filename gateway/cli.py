@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -126,10 +126,6 @@ def serve(config: ConfigOption = None) -> None:
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Make the requests, show the answers, and end.")] = False,
-    upstream: Annotated[
-        Literal["portfolio", "monte-carlo"] | None,
-        typer.Option(help="Serve this one of the upstreams alone, on --port, and no gateway."),
-    ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes any free one.")] = None,
     admin_port: Annotated[int | None, typer.Option(help="Admin port; 0 takes any free one.")] = None,
 ) -> int:
@@ -137,11 +133,8 @@ def demo(
 
     Example: stage-gateway demo --once --port 0 --admin-port 0
     """
-    from gateway.demo.run import run_demo, run_upstream
+    from gateway.demo.run import run_demo
 
-    if upstream is not None:
-        _run(run_upstream(upstream, port or 0, typer.echo))
-        return 0
     settings = _settings(None, port=port, admin_port=admin_port)
     set_up("warning" if settings.log_level.lower() == "info" else settings.log_level)
     return 0 if _run(run_demo(settings, typer.echo, once=once)) else 1

@@ -3,19 +3,16 @@
 import asyncio
 import json
 import shlex
-import signal
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
 from gateway.demo.upstreams import MonteCarlo, Portfolio
-from gateway.errors import GatewayError
 from gateway.rules.load import load
 from gateway.server.app import App
 from gateway.settings import Settings
@@ -85,14 +82,6 @@ TRIALS = (
 )
 
 
-UPSTREAMS: Mapping[str, Callable[[], web.Application]] = MappingProxyType(
-    {
-        "portfolio": lambda: Portfolio().application(),
-        "monte-carlo": lambda: MonteCarlo().application(),
-    }
-)
-
-
 def _configuration(portfolio: int, monte_carlo: int) -> dict[str, Any]:
     return {
         "endpointMode": {"/api/portfolio/strategies": "enforce", "/api/portfolio/strategies/:id": "enforce"},
@@ -105,22 +94,6 @@ def _configuration(portfolio: int, monte_carlo: int) -> dict[str, Any]:
     }
 
 
-async def run_upstream(name: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve one of `UPSTREAMS` on loopback, until SIGTERM or SIGINT. Raises GatewayError when the port is taken."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(UPSTREAMS[name](), access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-    except OSError as error:
-        raise GatewayError(f"127.0.0.1:{port} cannot be listened on: {error.strerror}; set --port") from error
-    say(f"The sample {name} API serves on http://127.0.0.1:{runner.addresses[0][1]}.")
-    await stop.wait()
-    await runner.cleanup()
-
-
 async def run_demo(settings: Settings, say: Callable[[str], None], *, once: bool) -> bool:
     """Serve the demo and print requests to try; with `once` make them, show the answers, and end.
 
@@ -128,8 +101,8 @@ async def run_demo(settings: Settings, say: Callable[[str], None], *, once: bool
     """
     ports: list[int] = []
     runners = []
-    for application in UPSTREAMS.values():
-        runner = web.AppRunner(application(), access_log=None)
+    for application in (Portfolio().application(), MonteCarlo().application()):
+        runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
