@@ -6,6 +6,7 @@
 # make schema  write the configuration's JSON Schema again
 # make kubernetes  copy the phases' files to where kustomize reads them
 # make rules   write the alert rules again, from deploy/prometheus/numbers.toml
+# make secrets write the passwords that docker-compose.yml mounts, where there are none
 # make lock    bring the locks up to date with pyproject.toml, and to the latest releases
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests peers bench format schema rules kubernetes lock clean
+.PHONY: demo test lint types contracts tests peers bench format schema rules kubernetes lock secrets clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -87,6 +88,14 @@ lock: $(READY)
 	$(LOCK) pyproject.toml --extra migration --output-file requirements-migration.lock
 	$(LOCK) pyproject.toml --constraint requirements-migration.lock --output-file requirements.lock
 	$(LOCK) --group build --output-file requirements-build.lock
+
+# For docker-compose.yml. Containers read them as users of their own; the folder keeps this host's other users out.
+secrets:
+	@mkdir -p -m 700 secrets
+	@for name in admin-token database-password grafana-password; do \
+		[ -s "secrets/$$name" ] || { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > "secrets/$$name" && \
+			chmod 444 "secrets/$$name"; }; \
+	done
 
 clean:
 	rm -rf $(VENV) $(NODE_FOLDER)/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

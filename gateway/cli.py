@@ -128,14 +128,20 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Make the requests, show the answers, and end.")] = False,
     port: Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes any free one.")] = None,
     admin_port: Annotated[int | None, typer.Option(help="Admin port; 0 takes any free one.")] = None,
+    upstreams: Annotated[
+        bool, typer.Option("--upstreams", help="Run the upstreams alone, where the configuration has them.")
+    ] = False,
 ) -> int:
     """Run the gateway before two small built-in upstreams, and print requests to try.
 
     Example: stage-gateway demo --once --port 0 --admin-port 0
     """
-    from gateway.demo.run import run_demo
+    from gateway.demo.run import run_demo, run_upstreams
 
     settings = _settings(None, port=port, admin_port=admin_port)
+    if upstreams:
+        _run(run_upstreams(load(settings.config), typer.echo))
+        return 0
     set_up("warning" if settings.log_level.lower() == "info" else settings.log_level)
     return 0 if _run(run_demo(settings, typer.echo, once=once)) else 1
 

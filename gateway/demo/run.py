@@ -3,8 +3,10 @@
 import asyncio
 import json
 import shlex
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import aiohttp
 from aiohttp import web
 
 from gateway.demo.upstreams import MonteCarlo, Portfolio
-from gateway.rules.load import load
+from gateway.errors import GatewayError
+from gateway.rules.load import Rules, load
 from gateway.server.app import App
 from gateway.settings import Settings
 
+_SAMPLES: dict[str, type[Portfolio] | type[MonteCarlo]] = {"portfolio": Portfolio, "monteCarlo": MonteCarlo}
 _STRATEGY = {
     "name": "Core early stage",
     "modelType": "strategic",
@@ -82,14 +86,11 @@ TRIALS = (
 )
 
 
-def _configuration(portfolio: int, monte_carlo: int) -> dict[str, Any]:
+def _configuration(ports: Mapping[str, int]) -> dict[str, Any]:
     return {
         "endpointMode": {"/api/portfolio/strategies": "enforce", "/api/portfolio/strategies/:id": "enforce"},
         "dryRun": True,
-        "upstreams": {
-            "portfolio": {"url": f"http://127.0.0.1:{portfolio}"},
-            "monteCarlo": {"url": f"http://127.0.0.1:{monte_carlo}"},
-        },
+        "upstreams": {name: {"url": f"http://127.0.0.1:{port}"} for name, port in ports.items()},
         "limits": {"drainSeconds": 1},
     }
 
@@ -99,24 +100,46 @@ async def run_demo(settings: Settings, say: Callable[[str], None], *, once: bool
 
     Returns whether every request made had the answer it should have.
     """
-    ports: list[int] = []
-    runners = []
-    for application in (Portfolio().application(), MonteCarlo().application()):
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        ports.append(runner.addresses[0][1])
-        runners.append(runner)
-    try:
+    anywhere = dict.fromkeys(_SAMPLES, ("127.0.0.1", 0))
+    async with _upstreams(anywhere) as ports:
         with tempfile.TemporaryDirectory(prefix="stage-gateway-demo-") as folder:
             config = Path(folder) / "gateway.json"
-            config.write_text(json.dumps(_configuration(*ports), indent=2) + "\n", encoding="utf-8")
+            config.write_text(json.dumps(_configuration(ports), indent=2) + "\n", encoding="utf-8")
             own = {"config": config, "host": "127.0.0.1", "state": folder, "admin_token_file": None, "dry_run": None}
             return await _serve(settings.model_copy(update=own), say, once=once)
-    finally:
-        for runner in runners:
-            await runner.cleanup()
+
+
+async def run_upstreams(rules: Rules, say: Callable[[str], None]) -> None:
+    """Serve the sample upstreams alone, where a configuration has them, until SIGTERM.
+
+    Raises GatewayError when it has neither, or one cannot listen there.
+    """
+    places = {name: (one.host, one.port) for name, one in rules.upstreams.items() if name in _SAMPLES}
+    if not places:
+        raise GatewayError(f"{rules.source}: none of the upstreams is named {' or '.join(_SAMPLES)}")
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    async with _upstreams(places) as ports:
+        for name, port in ports.items():
+            say(f"{name} serves on http://{places[name][0]}:{port}.")
+        await ended.wait()
+
+
+@asynccontextmanager
+async def _upstreams(places: Mapping[str, tuple[str, int]]) -> AsyncIterator[dict[str, int]]:
+    """Serve the named ones at these places, and yield their ports; 0 takes any free one."""
+    async with AsyncExitStack() as running:
+        ports = {}
+        for name, (host, port) in places.items():
+            runner = web.AppRunner(_SAMPLES[name]().application(), access_log=None)
+            await runner.setup()
+            running.push_async_callback(runner.cleanup)
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                raise GatewayError(f"{host}:{port}: {name} cannot listen there: {error.strerror}") from error
+            ports[name] = runner.addresses[0][1]
+        yield ports
 
 
 async def _serve(settings: Settings, say: Callable[[str], None], *, once: bool) -> bool:

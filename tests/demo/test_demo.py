@@ -10,12 +10,14 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from support.process import COMMAND
+from support.process import COMMAND, configuration
+from support.prometheus import free_port
 from support.wire import exchange, request
 
 from gateway.demo.run import TRIALS
@@ -171,3 +173,45 @@ async def test_simulation_never_fails_on_what_a_person_tries(body: dict[str, Any
         assert response.status in {200, 400}
     finally:
         await client.close()
+
+
+def test_upstreams_alone_serve_where_the_configuration_has_them(tmp_path: Path) -> None:
+    """`demo --upstreams` serves both APIs where the file has them until SIGTERM, or names the place that is taken."""
+    portfolio, monte_carlo = free_port(), free_port()
+    config = tmp_path / "gateway.json"
+    config.write_text(json.dumps(configuration(portfolio, monte_carlo)))
+    alone = [str(COMMAND), "demo", "--upstreams"]
+    env = environment({"STAGE_GATEWAY_CONFIG": str(config)})
+    with subprocess.Popen(alone, env=env, stdout=subprocess.PIPE, text=True) as process:
+        guard = threading.Timer(30, process.kill)
+        guard.start()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"portfolio serves on http://127.0.0.1:{portfolio}.\n"
+            assert process.stdout.readline() == f"monteCarlo serves on http://127.0.0.1:{monte_carlo}.\n"
+            again = subprocess.run(alone, env=env, capture_output=True, text=True, timeout=30, check=False)
+            assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+            assert again.stderr.startswith(f"127.0.0.1:{portfolio}: portfolio cannot listen there")
+            assert exchange(portfolio, request("GET", "/api/portfolio/strategies")).body == b"[]"
+            answer = exchange(monte_carlo, request("POST", "/api/monte-carlo/simulate", body=b"{}"))
+            assert json.loads(answer.body)["runs"] == 1000
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            guard.cancel()
+            process.kill()
+
+
+def test_upstreams_alone_need_one_that_they_know(tmp_path: Path) -> None:
+    """`demo --upstreams` with a file that names neither of the two ends with 2 and says so."""
+    config = tmp_path / "gateway.json"
+    config.write_text(json.dumps({"upstreams": {"other": {"url": "http://127.0.0.1:9"}}}))
+    made = subprocess.run(
+        [COMMAND, "demo", "--upstreams"],
+        env=environment({"STAGE_GATEWAY_CONFIG": str(config)}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (made.returncode, made.stderr) == (2, f"{config}: none of the upstreams is named portfolio or monteCarlo\n")
