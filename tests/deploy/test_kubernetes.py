@@ -1,6 +1,9 @@
 """The manifests are valid, name what there is, and are in step with the configuration and the settings."""
 
 import json
+import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +11,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from gateway import __version__
+from gateway.errors import ConfigurationError
 from gateway.rules.load import load
-from gateway.settings import PREFIX, Settings
+from gateway.settings import PREFIX, Settings, read_settings
 
 ROOT = Path("deploy/kubernetes")
 PHASES = sorted(Path("config/phases").glob("*.json"))
-OF_KUSTOMIZE = ("Kustomization", "Component")
+OF_KUSTOMIZE = {"Kustomization": "v1beta1", "Component": "v1alpha1"}  # each in the one version it has
 UNKNOWN = ("PodMonitor",)  # resources that an operator brings
 FILES = sorted(file for file in ROOT.rglob("*.yaml") if file.name != "kustomization.yaml")
 KUSTOMIZATIONS = sorted(ROOT.rglob("kustomization.yaml"))
@@ -50,6 +55,15 @@ def gateway() -> Document:
     return dict(found)
 
 
+def kustomized(folder: Path) -> list[Document]:
+    """Return what kustomize makes of a folder."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which has kustomize in it, is not installed")
+    made = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
+    assert made.returncode == 0, made.stderr
+    return list(yaml.safe_load_all(made.stdout))
+
+
 def environment(container: Document) -> dict[str, str | None]:
     return {entry["name"]: entry.get("value") for entry in container.get("env", [])}
 
@@ -74,7 +88,7 @@ def test_invalid_resources_are_seen() -> None:
 def test_kustomizations_name_what_is_there(file: Path) -> None:
     """Every resource, component and file is there, and no file is outside its folder, where kustomize does not read."""
     (document,) = documents(file)
-    assert document["kind"] in OF_KUSTOMIZE
+    assert document["apiVersion"] == f"kustomize.config.k8s.io/{OF_KUSTOMIZE[document['kind']]}"
     for place in (*document.get("resources", []), *document.get("components", [])):
         found = file.parent / place
         assert found.is_file() or (found / "kustomization.yaml").is_file(), place
@@ -192,8 +206,8 @@ def test_selectors_meet_pods() -> None:
     """Every selector, also the PodMonitor's, selects a pod of these, and the named ports are there."""
     labels = {json.dumps(d["spec"]["template"]["metadata"]["labels"]) for d in ALL if "template" in d["spec"]}
     monitor = only("PodMonitor", "stage-gateway")["spec"]
-    for kind, name in (("Service", "portfolio"), ("Service", "stage-gateway-redis")):
-        assert json.dumps(only(kind, name)["spec"]["selector"]) in labels
+    for name in ("portfolio", "stage-gateway-admin", "stage-gateway-redis"):
+        assert json.dumps(only("Service", name)["spec"]["selector"]) in labels
     assert json.dumps(monitor["selector"]["matchLabels"]) in labels
     (scraped,) = monitor["podMetricsEndpoints"]
     assert scraped["port"] in {port["name"] for port in gateway()["ports"]}
@@ -210,3 +224,53 @@ def test_job_is_made_of_commands_that_exist() -> None:
         mount = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "config")
         assert f"--spec={mount}/migration.json" in container["args"]
         assert environment(container)["STAGE_GATEWAY_CONFIG"] == f"{mount}/gateway.json"
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.stem)
+def test_kustomize_makes_a_phase(phase: Path, tmp_path: Path) -> None:
+    """What kustomize makes of an overlay is valid, whole, of this version, and mounts that phase's configuration."""
+    made = kustomized(ROOT / "overlays" / phase.stem)
+    for document in made:
+        if document["kind"] not in UNKNOWN:
+            kubernetes_validate.validate(document, "1.33", strict=True)
+    names = {(document["kind"], document["metadata"]["name"]) for document in made}
+    of_the_job = {("Job", "stage-migration")}
+    assert names >= {(document["kind"], document["metadata"]["name"]) for document in ALL} - of_the_job
+    assert f"image: stage-gateway:{__version__}" in yaml.safe_dump_all(made)
+    (mounted,) = [document for document in made if document["kind"] == "ConfigMap"]
+    file = tmp_path / "gateway.json"
+    file.write_text(mounted["data"]["gateway.json"])
+    assert load(file).fingerprint == load(phase).fingerprint
+
+
+def test_kustomize_makes_the_migration() -> None:
+    """What kustomize makes of the migration is a valid job of this version, and the files that it mounts."""
+    made = {document["kind"]: document for document in kustomized(ROOT / "migration")}
+    for document in made.values():
+        kubernetes_validate.validate(document, "1.33", strict=True)
+    pod = made["Job"]["spec"]["template"]["spec"]
+    assert {one["image"] for one in containers(pod)} == {f"stage-gateway-migration:{__version__}"}
+    assert made["ConfigMap"]["metadata"]["name"] in {
+        volume.get("configMap", {}).get("name") for volume in pod["volumes"]
+    }
+
+
+def test_the_monitor_gives_the_job_that_the_rules_ask_for() -> None:
+    """Targets get the job of numbers.toml, without which no alert about missing gateways would ever end."""
+    (scraped,) = only("PodMonitor", "stage-gateway")["spec"]["podMetricsEndpoints"]
+    job = tomllib.loads(Path("deploy/prometheus/numbers.toml").read_text())["job"]
+    assert {"targetLabel": "job", "replacement": job} in scraped["relabelings"]
+
+
+def test_alertmanager_has_where_to_post() -> None:
+    """A Service leads to the admin port, under the name that the README tells Alertmanager."""
+    (port,) = only("Service", "stage-gateway-admin")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (Settings.model_fields["admin_port"].default, "admin")
+    assert "`stage-gateway-admin`" in (ROOT / "README.md").read_text()
+
+
+def test_a_service_link_would_be_taken_for_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a Service named stage-gateway would set is refused as a port: hence no service links."""
+    monkeypatch.setenv(f"{PREFIX}PORT", "tcp://10.96.0.7:80")
+    with pytest.raises(ConfigurationError, match=f"{PREFIX}PORT"):
+        read_settings()
