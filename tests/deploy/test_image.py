@@ -113,7 +113,7 @@ def _is_confined(container: Container) -> None:
         assert "0" not in status["Gid"].split()
         assert set(status["CapEff"]) == set(status["CapBnd"]) == {"0"}
     mounts = Path(f"/proc/{container.pid}/mountinfo").read_text()
-    assert re.search(r"^\S+ \S+ \S+ / / ro,", mounts, re.MULTILINE)
+    assert re.search(r"^\S+ \S+ \S+ \S+ / ro,", mounts, re.MULTILINE)
 
 
 def _answers(container: Container, image: Image) -> None:
