@@ -14,7 +14,7 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.errors import GatewayError
-from gateway.settings import read_settings
+from gateway.settings import Settings, read_settings
 
 AdminOption = Annotated[
     list[str] | None, typer.Option("--admin", help="Admin port of a running gateway; may be repeated.")
@@ -118,6 +118,12 @@ def _who() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def _own_address(settings: Settings) -> str:
+    """Return where the gateway of these settings is asked: one that listens on all addresses, on any of them."""
+    host = f"[{settings.admin_host}]" if ":" in settings.admin_host else settings.admin_host
+    return f"http://{host}:{settings.admin_port}"
+
+
 def _asked(
     admin: list[str] | None, ask: Callable[[str, str | None], Coroutine[Any, Any, dict[str, Any]]]
 ) -> tuple[dict[str, dict[str, Any]], int]:
@@ -126,7 +132,7 @@ def _asked(
 
     settings = read_settings()
     token = read_token(settings)
-    addresses = list(dict.fromkeys(admin or [f"http://{settings.admin_host}:{settings.admin_port}"]))
+    addresses = list(dict.fromkeys(admin or [_own_address(settings)]))
 
     async def work() -> list[dict[str, Any] | BaseException]:
         return await asyncio.gather(*(ask(address, token) for address in addresses), return_exceptions=True)

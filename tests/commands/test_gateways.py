@@ -254,3 +254,16 @@ class TestMode:
         """The gateway is told which user of which host it was."""
         [document] = json.loads(one("mode", STRATEGIES, "warn", "--reason", "r", "--json").out).values()
         assert document["override"]["by"] == f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def test_gateway_on_ipv6_is_found_by_its_settings(
+    serve: Serve, recorder: RecordingUpstream, token: Path, tmp_path: Path
+) -> None:
+    """Without --admin the gateway of the same environment is asked, also where that is an IPv6 address."""
+    environment = {"STAGE_GATEWAY_ADMIN_HOST": "::1", "STAGE_GATEWAY_ADMIN_TOKEN_FILE": str(token)}
+    gateway = serve(configuration(recorder.port), environment)
+    ended = run(
+        token, tmp_path, "status", "--json", STAGE_GATEWAY_ADMIN_HOST="::1", STAGE_GATEWAY_ADMIN_PORT=str(gateway.admin)
+    )
+    assert ended.code == 0, ended.err
+    assert f"http://[::1]:{gateway.admin}" in ended.out
