@@ -6,8 +6,6 @@ Rules of the room:
   lost with a worker that has not taken it. While no worker is ready they wait in the listener's backlog.
 - Rules and modes are read and settled here and told to all; counts come back as what is new since the last report.
 - A worker that ends is started again, later each time it ends soon. What it was carrying is lost with it.
-- A worker that says nothing for seconds, though it should twice a second, hangs: it gets no more connections, and
-  in the end another takes its place.
 """
 
 import asyncio
@@ -38,8 +36,6 @@ _END_SECONDS = 3.0
 _SOON_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-_SUSPECT_SECONDS = 3
-_HUNG_SECONDS = 15
 _log = logging.getLogger("gateway.workers")
 
 
@@ -56,12 +52,6 @@ class _Place:
         self.ready = False
         self.answered = 0
         self.in_flight = 0
-        self.silent = 0  # seconds of ours: that the whole machine stood still is no fault of a worker
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether connections can be handed over."""
-        return self.ready and self.silent < _SUSPECT_SECONDS
 
     def tell(self, **message: Any) -> None:
         if self.channel is not None:
@@ -90,7 +80,6 @@ class Workers:
         self._listener: socket.socket | None = None
         self._offered: socket.socket | None = None  # accepted, but nobody had room
         self._keeping: list[asyncio.Task[None]] = []
-        self._watching: asyncio.Task[None] | None = None
         self._started = self._ending = False
         self._asked = 0
         self._restarts = 0
@@ -147,7 +136,6 @@ class Workers:
         """Start the workers, then accept. Raises GatewayError when one does not come to serve."""
         self._listener = listener
         self._keeping = [asyncio.create_task(self._keep(place)) for place in self._places]
-        self._watching = asyncio.create_task(self._watch())
         for task in self._keeping:
             task.add_done_callback(lambda _: self._tell_news())
         with contextlib.suppress(TimeoutError):
@@ -189,8 +177,6 @@ class Workers:
         for place in self._places:
             if place.process is not None:
                 place.process.kill()
-        if self._watching is not None:
-            self._watching.cancel()
         await asyncio.gather(*self._keeping, return_exceptions=True)
         for place in self._places:
             place.queue.close()
@@ -212,16 +198,6 @@ class Workers:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._restarts += 1
             self._metrics.worker_restarts.labels().inc()
-
-    async def _watch(self) -> None:
-        """Notice workers that hang."""
-        while True:
-            await asyncio.sleep(1)
-            for place in self._places:
-                place.silent += 1
-                if place.ready and place.silent >= _HUNG_SECONDS and place.process is not None:
-                    _log.error("a worker hangs", extra={"worker": place.own, "silentSeconds": place.silent})
-                    place.process.kill()
 
     async def _run(self, place: _Place) -> int | None:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
@@ -265,7 +241,6 @@ class Workers:
     def _hear(self, place: _Place, message: dict[str, Any]) -> None:
         add(self._metrics, message["report"], self._rules.max_funds)
         place.in_flight = message["inFlight"]
-        place.silent = 0
         place.answered = max(place.answered, message["number"])
         if not place.ready:
             place.ready = True
@@ -314,9 +289,8 @@ class Workers:
         return None
 
     def _hand_over(self, connection: socket.socket) -> bool:
-        fit = any(place.is_fit for place in self._places)
         turns = islice(self._turns, len(self._places))
-        return any((place.is_fit if fit else place.ready) and place.hand_over(connection) for place in turns)
+        return any(place.ready and place.hand_over(connection) for place in turns)
 
     def _rest(self) -> None:
         """Leave what waits in the backlog for a moment."""

@@ -201,24 +201,6 @@ def test_connection_that_waits_for_a_dying_worker_is_not_lost(gateway: Gateway) 
         assert [client.response().status for client in clients] == [422] * 10
 
 
-def test_worker_that_hangs_is_passed_over_and_replaced(gateway: Gateway) -> None:
-    """Soon a worker that hangs gets no more connections; in the end it is killed, and the rest of its queue carried."""
-    hung, restarts = children(gateway)[0], gateway.status()["workers"]["restarts"]
-    os.kill(hung, signal.SIGSTOP)
-    with ExitStack() as stack:
-        early = [stack.enter_context(Client(gateway.port, timeout=30)).send(BAD) for _ in range(4)]
-        time.sleep(4.5)
-        began = time.monotonic()
-        assert [exchange(gateway.port, BAD).status for _ in range(20)] == [422] * 20
-        assert gateway.call("/readyz")[0] == 200
-        assert gateway.hold(STRATEGIES, "warn")[0] == 200
-        assert gateway.hold(STRATEGIES, None)[0] == 200
-        assert time.monotonic() - began < 8
-        assert [client.response().status for client in early] == [422] * 4
-    assert gateway.logs("a worker hangs")
-    eventually(lambda: gateway.status()["workers"] == {"wanted": 2, "serving": 2, "restarts": restarts + 1})
-
-
 def test_dead_workers_lose_no_connection_that_comes_meanwhile(gateway: Gateway) -> None:
     """While no worker is left, connections wait, and are carried by those that come."""
     for worker in children(gateway):
