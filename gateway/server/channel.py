@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 _LENGTH = struct.Struct(">I")
+_BEHIND_BYTES = 1024 * 1024
 
 
 class Channel:
@@ -27,6 +28,11 @@ class Channel:
         """Send a message; it is lost when the other end is gone."""
         data = orjson.dumps(message)
         self._writer.write(_LENGTH.pack(len(data)) + data)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the other end has not taken much of what it was told."""
+        return self._writer.transport.get_write_buffer_size() > _BEHIND_BYTES
 
     async def hear(self) -> dict[str, Any] | None:
         """Return the next message, None when the other end is gone."""

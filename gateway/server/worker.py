@@ -4,7 +4,7 @@ Rules of the room:
 
 - It decides nothing for itself: rules and modes come from the process that steers, which hears what was counted.
 - The signals of a terminal or a service manager are for that process. A worker ends when it is told to, or when
-  the other end of its channel is gone: then it carries what it has to its end.
+  the other end of its channel is gone: then it carries what it has to its end, for `drainSeconds` at most.
 - The queue of connections outlives it: what it has not taken is taken by the worker that comes in its place.
 """
 
@@ -58,9 +58,11 @@ class Worker:
                     case "drain":
                         self._carrying.drain()
                     case "finish":
-                        finishing = asyncio.create_task(self._finish())
+                        finishing = finishing or asyncio.create_task(self._finish())
                     case "leave":
                         self._hurry.set()
+            if self._rules is not None:
+                asyncio.get_running_loop().call_later(self._rules.limits.drain_seconds, self._hurry.set)
             await (finishing or asyncio.create_task(self._finish()))
         finally:
             if reporting is not None:
@@ -122,7 +124,8 @@ class Worker:
 
     async def _report_on(self) -> None:
         while True:
-            self._report(0)
+            if not self._channel.is_behind:  # what is not told now is told later
+                self._report(0)
             await asyncio.sleep(REPORT_SECONDS)
 
     def _report(self, number: int) -> None:

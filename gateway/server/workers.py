@@ -6,6 +6,8 @@ Rules of the room:
   lost with a worker that has not taken it. While no worker is ready they wait in the listener's backlog.
 - Rules and modes are read and settled here and told to all; counts come back as what is new since the last report.
 - A worker that ends is started again, later each time it ends soon. What it was carrying is lost with it.
+- A worker that falls silent gets no more connections, what it has not taken goes to the others, and nobody waits
+  for its answers; when it stays silent it is ended. Seconds in which this process was not heard either do not count.
 """
 
 import asyncio
@@ -13,7 +15,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 from collections.abc import Mapping
 from itertools import cycle, islice
 from typing import Any
@@ -24,46 +25,20 @@ from gateway.errors import GatewayError
 from gateway.proxy.shares import Shares, shared_file
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
-from gateway.server.channel import Channel
+from gateway.server.place import START_SECONDS, Place
 from gateway.telemetry.metrics import Metrics, children_of
 from gateway.telemetry.reports import add
 
 _ACCEPTED_AT_ONCE = 64
 _FULL_SECONDS = 0.02  # until a connection that nobody had room for is offered again
+_EXHAUSTED_SECONDS = 1.0  # until one is accepted again after the system had no descriptor left
+_TICK_SECONDS = 1.0
 _ANSWER_SECONDS = 1.0
-_START_SECONDS = 60.0
 _END_SECONDS = 3.0
 _SOON_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _log = logging.getLogger("gateway.workers")
-
-
-class _Place:
-    """The place of one worker, and whoever has it now. The queue stays when the worker goes."""
-
-    def __init__(self, own: int, shares: Shares) -> None:
-        self.own = own
-        self.shares = shares
-        self.queue, self.queue_end = socket.socketpair()
-        self.queue.setblocking(False)
-        self.process: asyncio.subprocess.Process | None = None
-        self.channel: Channel | None = None
-        self.ready = False
-        self.answered = 0
-        self.in_flight = 0
-
-    def tell(self, **message: Any) -> None:
-        if self.channel is not None:
-            self.channel.tell(**message)
-
-    def hand_over(self, connection: socket.socket) -> bool:
-        """Put a connection into the queue; returns whether there was room."""
-        try:
-            socket.send_fds(self.queue, [b"\0"], [connection.fileno()])
-        except OSError:  # full, of messages or of descriptors under way
-            return False
-        return True
 
 
 class Workers:
@@ -75,12 +50,14 @@ class Workers:
         self._metrics = metrics
         self._log_level = log_level
         self._numbers = shared_file(count)
-        self._places = [_Place(own, Shares.among(count, own, self._numbers)) for own in range(count)]
+        self._places = [Place(own, Shares.among(count, own, self._numbers)) for own in range(count)]
         self._turns = cycle(self._places)
         self._listener: socket.socket | None = None
         self._offered: socket.socket | None = None  # accepted, but nobody had room
         self._keeping: list[asyncio.Task[None]] = []
-        self._started = self._ending = False
+        self._started = False
+        self._ending = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self._asked = 0
         self._restarts = 0
         self._news = asyncio.Event()
@@ -99,7 +76,7 @@ class Workers:
 
     def describe(self) -> dict[str, int]:
         """Return how many processes are wanted, how many serve, and how often one was started again."""
-        serving = sum(place.ready for place in self._places)
+        serving = sum(place.serves for place in self._places)
         return {"wanted": len(self._places), "serving": serving, "restarts": self._restarts}
 
     def apply(self, rules: Rules, modes: Mapping[str, Mode]) -> None:
@@ -124,12 +101,12 @@ class Workers:
     async def settle(self) -> None:
         """Wait until every worker has done what it was told and said what it counted, or takes too long."""
         self._asked = asked = self._asked + 1
-        places = [place for place in self._places if place.ready]
+        places = [place for place in self._places if place.serves]
         for place in places:
             place.tell(do="ask", number=asked)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_SECONDS):
-                while any(place.ready and place.answered < asked for place in places):
+                while any(place.serves and place.answered < asked for place in places):
                     await self._news.wait()
 
     async def start(self, listener: socket.socket) -> None:
@@ -139,23 +116,26 @@ class Workers:
         for task in self._keeping:
             task.add_done_callback(lambda _: self._tell_news())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(START_SECONDS):
                 while not all(place.ready for place in self._places) and not any(t.done() for t in self._keeping):
                     await self._news.wait()
         if not all(place.ready for place in self._places):
             await self.close()
             raise GatewayError("a worker ended before it served; its log says why")
         self._started = True
+        self._watching = asyncio.create_task(self._watch())
         self._accept_again()
 
     def drain(self) -> None:
         """Make every response the last on its connection."""
-        self._ending = True
+        self._ending.set()
         for place in self._places:
             place.tell(do="drain")
 
     async def stop_accepting(self) -> None:
         """Close the listener, and let the workers end when they are done."""
+        if self._started:
+            self._accept()  # what was offered in vain, and what waits
         self._stop_accepting()
         if self._listener is not None:
             self._listener.close()
@@ -168,78 +148,80 @@ class Workers:
 
     async def close(self) -> None:
         """End the workers."""
-        self._ending = True
+        self._ending.set()
         await self.stop_accepting()
         for place in self._places:
             place.tell(do="leave")
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=_END_SECONDS)
         for place in self._places:
-            if place.process is not None:
-                place.process.kill()
+            place.kill()
         await asyncio.gather(*self._keeping, return_exceptions=True)
+        if self._watching is not None:
+            self._watching.cancel()
         for place in self._places:
-            place.queue.close()
-            place.queue_end.close()
+            place.close()
         os.close(self._numbers)
 
-    async def _keep(self, place: _Place) -> None:
+    async def _keep(self, place: Place) -> None:
         """See to it that there is a worker in a place."""
         loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE_SECONDS
-        while not self._ending:
+        while not self._ending.is_set():
             began = loop.time()
             code = await self._run(place)
-            if self._ending or not self._started:
+            if self._ending.is_set() or not self._started:
                 return
             pause = _FIRST_PAUSE_SECONDS if loop.time() - began > _SOON_SECONDS else pause
             _log.error("a worker ended", extra={"worker": place.own, "code": code, "startedAgainInSeconds": pause})
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause)
+                return
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             self._restarts += 1
             self._metrics.worker_restarts.labels().inc()
 
-    async def _run(self, place: _Place) -> int | None:
+    async def _run(self, place: Place) -> int | None:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
-        ours, theirs = socket.socketpair()
-        handed = (theirs.fileno(), place.queue_end.fileno(), self._numbers)
-        arguments = (self._log_level, *handed, len(self._places), place.own)
-        # -P: a folder of our name where the command was given is not our package.
-        command = (sys.executable, "-P", "-m", "gateway.server.worker", *map(str, arguments))
         try:
-            place.process = await asyncio.create_subprocess_exec(*command, pass_fds=handed)
+            channel = await place.begin(self._log_level, len(self._places), place.own, numbers=self._numbers)
+            place.tell(**self._message(whole=True))
+            if self._ending.is_set():  # since it was begun: nobody else ends it, and it has taken nothing yet
+                place.kill()
+            while (message := await channel.hear()) is not None:
+                self._hear(place, message)
         except OSError as error:
             _log.error("a worker cannot be started", extra={"worker": place.own, "error": str(error)})
-            ours.close()
-            return None
-        finally:
-            theirs.close()
-        place.channel = await Channel.over(ours)
-        place.tell(**self._message(whole=True))
-        while (message := await place.channel.hear()) is not None:
-            self._hear(place, message)
-        return await self._bury(place, place.process)
-
-    async def _bury(self, place: _Place, process: asyncio.subprocess.Process) -> int:
-        """Wait for the end of a worker that does not talk any more, and let go of what it had."""
         place.ready = False
         self._tell_news()
-        if place.channel is not None:
-            place.channel.close()
-        place.channel = None
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                code = await process.wait()
-        except TimeoutError:
-            process.kill()
-            code = await process.wait()
-        place.process = None
-        place.in_flight = 0
-        place.shares.give_up()
-        return code
+        self._hand_on(place)
+        return await place.bury(_END_SECONDS)
 
-    def _hear(self, place: _Place, message: dict[str, Any]) -> None:
+    async def _watch(self) -> None:
+        """Notice workers that are not heard any more."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            for place in self._places:
+                place.silent += 1
+                if place.ready and not place.serves:
+                    self._tell_news()
+                    self._hand_on(place)
+                if place.is_lost:
+                    _log.error("a worker does not answer and is ended", extra={"worker": place.own})
+                    place.kill()
+
+    def _hand_on(self, place: Place) -> None:
+        """Give the others what waits in a place for a worker that does not take it."""
+        handed = self._listener is not None
+        while handed and (connection := place.take_back()) is not None:
+            handed = self._hand_over(connection)
+            if not handed:
+                place.hand_over(connection)  # for whoever comes
+            connection.close()
+
+    def _hear(self, place: Place, message: dict[str, Any]) -> None:
         add(self._metrics, message["report"], self._rules.max_funds)
+        place.silent = 0
         place.in_flight = message["inFlight"]
         place.answered = max(place.answered, message["number"])
         if not place.ready:
@@ -254,6 +236,8 @@ class Workers:
     def _accept_again(self) -> None:
         if self._listener is not None and self._started:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
+            if self._offered is not None:  # nothing is left to be read of that one
+                self._accept()
 
     def _stop_accepting(self) -> None:
         if self._listener is not None:
@@ -267,12 +251,12 @@ class Workers:
             except OSError as error:  # of descriptors there are no more for now
                 _log.error("no connection can be accepted", extra={"error": str(error)})
                 connection = None
-                self._rest()
+                self._rest(_EXHAUSTED_SECONDS)
             if connection is None:
                 return
             if not self._hand_over(connection):
                 self._offered = connection
-                self._rest()
+                self._rest(_FULL_SECONDS)
                 return
             self._offered = None
             connection.close()
@@ -290,9 +274,9 @@ class Workers:
 
     def _hand_over(self, connection: socket.socket) -> bool:
         turns = islice(self._turns, len(self._places))
-        return any(place.ready and place.hand_over(connection) for place in turns)
+        return any(place.serves and place.hand_over(connection) for place in turns)
 
-    def _rest(self) -> None:
-        """Leave what waits in the backlog for a moment."""
+    def _rest(self, seconds: float) -> None:
+        """Leave what waits in the backlog for a while."""
         self._stop_accepting()
-        asyncio.get_running_loop().call_later(_FULL_SECONDS, self._accept_again)
+        asyncio.get_running_loop().call_later(seconds, self._accept_again)

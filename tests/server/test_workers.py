@@ -1,6 +1,7 @@
 """Several processes look like one from outside: decisions, counts, limits, changes; and the end of one is survived."""
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -209,6 +210,64 @@ def test_dead_workers_lose_no_connection_that_comes_meanwhile(gateway: Gateway) 
     eventually(lambda: gateway.status()["workers"]["serving"] == 2)
 
 
+def test_connection_that_comes_alone_while_no_worker_is_left_is_not_forgotten(gateway: Gateway) -> None:
+    """It is carried by the worker that comes, though no other connection follows it."""
+    for worker in children(gateway):
+        os.kill(worker, signal.SIGKILL)
+    eventually(lambda: gateway.status()["workers"]["serving"] == 0)
+    assert exchange(gateway.port, BAD, timeout=20).status == 422
+    eventually(lambda: gateway.status()["workers"]["serving"] == 2, timeout=20)
+
+
+def test_silent_worker_is_passed_over_then_replaced(serve: Serve, upstream: RecordingUpstream) -> None:
+    """Nobody waits long for one that does not answer, no connection and no scrape; soon another has its place."""
+    gateway = serve(config(upstream.port), TWO)
+    silent = children(gateway)[1]
+    os.kill(silent, signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(gateway.port, timeout=8)).send(BAD) for _ in range(10)]
+        assert [client.response().status for client in clients] == [422] * 10
+    assert gateway.status()["workers"] == {"wanted": 2, "serving": 1, "restarts": 0}
+    began = time.monotonic()
+    assert gateway.metrics().total("stage_validation_validations_total") == 10
+    assert gateway.hold(STRATEGIES, "warn")[0] == 200
+    assert {exchange(gateway.port, BAD).status for _ in range(4)} == {200}
+    assert time.monotonic() - began < 1
+    eventually(lambda: gateway.status()["workers"] == {"wanted": 2, "serving": 2, "restarts": 1}, timeout=20)
+    assert not is_running(silent)
+    assert {exchange(gateway.port, BAD).status for _ in range(4)} == {200}
+
+
+def test_worker_comes_back_once_there_are_descriptors_again(gateway: Gateway) -> None:
+    """A place stays nobody's only as long as the system gives the steering process no descriptor."""
+    process = gateway.process.pid
+    restarts = gateway.status()["workers"]["restarts"]
+    limit = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (3, limit[1]))
+    try:
+        os.kill(children(gateway)[0], signal.SIGKILL)
+        gateway.wait_for_log("a worker cannot be started")
+    finally:
+        resource.prlimit(process, resource.RLIMIT_NOFILE, limit)
+    eventually(lambda: gateway.status()["workers"]["serving"] == 2, timeout=20)
+    assert gateway.status()["workers"]["restarts"] > restarts
+    assert {exchange(gateway.port, BAD).status for _ in range(4)} == {422}
+
+
+def test_drain_does_not_wait_for_a_worker_to_be_started_again(serve: Serve, upstream: RecordingUpstream) -> None:
+    """A worker that is about to be started again is not, once the process is told to end."""
+    gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
+    for count in range(1, 6):
+        eventually(lambda: gateway.status()["workers"]["serving"] == 2)
+        os.kill(children(gateway)[0], signal.SIGKILL)
+        gateway.wait_for_log("a worker ended", count=count)
+    began = time.monotonic()
+    gateway.signal(signal.SIGTERM)
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+    assert time.monotonic() - began < 1.2
+
+
 def test_signals_of_a_terminal_are_not_for_workers(gateway: Gateway) -> None:
     """SIGHUP, SIGINT and SIGTERM to a worker change nothing: a service manager sends them to all at once."""
     workers = children(gateway)
@@ -273,6 +332,35 @@ def test_workers_do_not_outlive_the_process(serve: Serve, upstream: RecordingUps
         release.set()
         assert client.response().status == 200
     eventually(lambda: not any(map(is_running, workers)))
+
+
+def test_workers_without_the_process_have_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
+    """When the process that steers is killed, a request that does not end keeps a worker for `drainSeconds` only."""
+    gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
+    workers, release = children(gateway), threading.Event()
+    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
+        client.send(GOOD)
+        upstream.wait_for(1)
+        gateway.process.kill()
+        gateway.wait()
+        try:
+            eventually(lambda: not any(map(is_running, workers)))
+        finally:
+            release.set()
+
+
+def test_dead_workers_leave_nothing_behind(gateway: Gateway) -> None:
+    """However many workers die, the process that steers keeps no descriptor and no zombie of theirs."""
+    folder = Path(f"/proc/{gateway.process.pid}/fd")
+    eventually(lambda: exchange(gateway.port, GOOD).status == 200)
+    before = len(list(folder.iterdir()))
+    for _ in range(3):
+        gone = children(gateway)
+        for worker in gone:
+            os.kill(worker, signal.SIGKILL)
+        eventually(lambda: gateway.status()["workers"]["serving"] == 2, timeout=20)
+        assert not any(Path(f"/proc/{worker}").exists() for worker in gone)
+    eventually(lambda: len(list(folder.iterdir())) <= before)
 
 
 def test_what_a_worker_is_told_means_the_same(tmp_path: Path) -> None:
