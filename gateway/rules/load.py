@@ -43,7 +43,7 @@ class Rules:
     """One configuration, compiled and frozen.
 
     `document` is the file with all its defaults; `fingerprint` is xxh3-64 of it. `routes` are (prefix in lower
-    case, upstream name), the longest first.
+    case, upstream name), the longest first. `authorities` are the contents of the files named by `caFile`.
     """
 
     source: str
@@ -55,6 +55,7 @@ class Rules:
     routes: tuple[tuple[str, str], ...]
     limits: model.Limits
     max_funds: int
+    authorities: Mapping[str, str]
 
     def upstream_for(self, path: str) -> Upstream | None:
         """Return the upstream that takes a raw path, None when no route does; `*` (OPTIONS) goes as the root."""
@@ -83,8 +84,17 @@ def load(path: Path, *, dry_run: bool | None = None) -> Rules:
     return parse(text, source=str(path), dry_run=dry_run)
 
 
-def parse(text: str, *, source: str = "configuration", dry_run: bool | None = None) -> Rules:
-    """Check and compile the text of a configuration file; see `load`."""
+def parse(
+    text: str,
+    *,
+    source: str = "configuration",
+    dry_run: bool | None = None,
+    authorities: Mapping[str, str] | None = None,
+) -> Rules:
+    """Check and compile the text of a configuration file; see `load`.
+
+    `authorities`, when given, are what the files named by `caFile` held; those files are then not read.
+    """
     raw = _read_object(text, source)
     problems = list(_repetitions(raw))
     file = None
@@ -94,14 +104,15 @@ def parse(text: str, *, source: str = "configuration", dry_run: bool | None = No
         problems.extend(type_problems(error))
     problems.extend(contradictions(raw))
     tls: dict[str, ssl.SSLContext] = {}
+    read = dict(authorities or {})
     for name, upstream in file.upstreams.items() if file is not None else ():
         try:
-            tls |= _tls(name, upstream)
+            tls |= _tls(name, upstream, read)
         except ValueError as error:
             problems.append(str(error))
     if file is None or problems:
         raise ConfigurationError(source, problems)
-    return _compile(file, source, dry_run, tls)
+    return _compile(file, source, dry_run, tls, read)
 
 
 def warnings(rules: Rules, *, dry_run: bool | None = None) -> Iterator[str]:
@@ -155,7 +166,13 @@ def _repetitions(value: Any, steps: Sequence[str | int] = ()) -> Iterator[str]:
         yield from _repetitions(below, [*steps, step])
 
 
-def _compile(file: model.File, source: str, dry_run: bool | None, tls: Mapping[str, ssl.SSLContext]) -> Rules:
+def _compile(
+    file: model.File,
+    source: str,
+    dry_run: bool | None,
+    tls: Mapping[str, ssl.SSLContext],
+    authorities: Mapping[str, str],
+) -> Rules:
     # What is absent stays absent, so that a printed document is a file that loads.
     document = file.model_dump(mode="json", by_alias=True, exclude={"schema_"}, exclude_none=True)
     document["routes"] = [route.model_dump(by_alias=True) for route in _routes(file)]
@@ -182,6 +199,7 @@ def _compile(file: model.File, source: str, dry_run: bool | None, tls: Mapping[s
         routes=tuple(sorted(((r.prefix.lower(), r.upstream) for r in _routes(file)), key=lambda route: -len(route[0]))),
         limits=file.limits,
         max_funds=file.metrics.max_funds,
+        authorities=MappingProxyType(dict(authorities)),
     )
 
 
@@ -221,15 +239,22 @@ def _location(given: model.AnyLocation) -> Location:
             return Location(Shape.QUERY, name=given.query, required=given.required)
 
 
-def _tls(name: str, given: model.Upstream) -> dict[str, ssl.SSLContext]:
-    """Return the TLS context of an https upstream by its name, nothing for http. Raises ValueError."""
+def _tls(name: str, given: model.Upstream, read: dict[str, str]) -> dict[str, ssl.SSLContext]:
+    """Return the TLS context of an https upstream by its name, nothing for http. Raises ValueError.
+
+    What a file holds is put into `read`, and taken from there when it is there.
+    """
     if urlsplit(given.url).scheme != "https":
         return {}
     try:
-        return {name: ssl.create_default_context(cafile=given.ca_file)}
-    except OSError as error:  # ssl.SSLError is one
+        if given.ca_file is None:
+            return {name: ssl.create_default_context()}
+        if given.ca_file not in read:
+            read[given.ca_file] = Path(given.ca_file).read_text(encoding="ascii", errors="ignore")  # but for comments
+        return {name: ssl.create_default_context(cadata=read[given.ca_file] or "nothing")}  # an empty one is none given
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         place = path_of(["upstreams", name, "caFile"])
-        cause = error.strerror or error
+        cause = getattr(error, "strerror", None) or error
         problem = f"{place}: got {shown(given.ca_file)}, expected a PEM file of certificates: {cause}"
         raise ValueError(problem) from error
 

@@ -2,7 +2,8 @@
 
 Rules of the room:
 
-- It decides nothing for itself: rules and modes come from the process that steers, which hears what was counted.
+- It decides nothing for itself and reads no file that is configured: rules and modes come from the process that
+  steers, which hears what was counted.
 - The signals of a terminal or a service manager are for that process. A worker ends when it is told to, or when
   the other end of its channel is gone: then it carries what it has to its end, for `drainSeconds` at most.
 - The queue of connections outlives it: what it has not taken is taken by the worker that comes in its place.
@@ -77,7 +78,12 @@ class Worker:
 
     async def _apply(self, message: dict[str, Any]) -> None:
         if message["document"] is not None:
-            self._rules = parse(message["document"], source=message["source"], dry_run=message["dryRun"])
+            self._rules = parse(
+                message["document"],
+                source=message["source"],
+                dry_run=message["dryRun"],
+                authorities=message["authorities"],
+            )
         assert self._rules is not None, "modes were told before rules"  # noqa: S101
         if self._carrier is None:
             self._carrier = InProcess(self._rules, self._metrics, self._shares)

@@ -95,6 +95,7 @@ class Workers:
             "document": document,
             "source": self._rules.source,
             "dryRun": dry_run,
+            "authorities": dict(self._rules.authorities) if whole else None,
             "modes": dict(self._modes),
         }
 

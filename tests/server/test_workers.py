@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import ssl
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+import trustme
 from support.process import Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
@@ -266,6 +268,26 @@ def test_drain_does_not_wait_for_a_worker_to_be_started_again(serve: Serve, upst
     gateway.signal(signal.SIGTERM)
     assert gateway.wait() == 0
     assert time.monotonic() - began < 1.2
+
+
+def test_file_of_an_authority_is_read_once_for_all(serve: Serve, upstream: RecordingUpstream, tmp_path: Path) -> None:
+    """A worker that is started after a `caFile` was taken away trusts what the file held, as the others do."""
+    authority = trustme.CA()
+    file = tmp_path / "ca.pem"
+    file.write_bytes("# Autorität\n".encode() + authority.cert_pem.bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    secure = RecordingUpstream(context)
+    try:
+        address = {"url": f"https://127.0.0.1:{secure.port}", "caFile": str(file)}
+        given = config(upstream.port) | {"upstreams": {"portfolio": address, "monteCarlo": address}}
+        gateway = serve(given, TWO)
+        file.unlink()
+        os.kill(children(gateway)[0], signal.SIGKILL)
+        eventually(lambda: gateway.status()["workers"] == {"wanted": 2, "serving": 2, "restarts": 1})
+        assert {exchange(gateway.port, GOOD).status for _ in range(4)} == {200}
+    finally:
+        secure.close()
 
 
 def test_signals_of_a_terminal_are_not_for_workers(gateway: Gateway) -> None:
