@@ -5,6 +5,7 @@ ours, 130 interrupted.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -81,8 +82,16 @@ def _settings(config: Path | None, **given: Any) -> Settings:
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
     import uvloop
 
+    _open_standard_streams()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def _open_standard_streams() -> None:
+    """Open the null device in place of what we were started without: no socket of ours may have such a number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # standard error
+        os.set_inheritable(descriptor, True)  # workers are started by us
+    os.close(descriptor)
 
 
 def _show_version(value: bool) -> None:

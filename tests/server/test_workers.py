@@ -3,7 +3,9 @@
 import os
 import resource
 import signal
+import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,7 +16,7 @@ from typing import Any
 import orjson
 import pytest
 import trustme
-from support.process import Gateway, Serve, configuration, eventually
+from support.process import COMMAND, Gateway, Serve, configuration, eventually
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
 
@@ -298,6 +300,35 @@ def test_signals_of_a_terminal_are_not_for_workers(gateway: Gateway) -> None:
             os.kill(worker, number)
     assert [exchange(gateway.port, BAD).status for _ in range(4)] == [422] * 4
     assert children(gateway) == workers
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_standard_streams_may_be_closed(count: str, upstream: RecordingUpstream, tmp_path: Path) -> None:
+    """With no standard stream at all the gateway serves; none of its sockets is taken for one."""
+    file = tmp_path / "gateway.json"
+    file.write_bytes(orjson.dumps(config(upstream.port)))
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        port, admin = one.getsockname()[1], other.getsockname()[1]
+    own = {"CONFIG": file, "HOST": "127.0.0.1", "PORT": port, "ADMIN_PORT": admin, "STATE": tmp_path, "WORKERS": count}
+    environment = {**os.environ, **{f"STAGE_GATEWAY_{name}": str(value) for name, value in own.items()}}
+    command = ["sh", "-c", 'exec "$0" serve <&- >&- 2>&-', str(COMMAND)]
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            eventually(lambda: process.poll() is not None or listens(port), timeout=30)
+            assert [exchange(port, BAD, timeout=20).status for _ in range(4)] == [422] * 4
+            process.terminate()
+            process.terminate()
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def slow(release: threading.Event, conversation: Conversation) -> None:
