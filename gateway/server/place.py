@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from typing import Any
@@ -73,6 +74,7 @@ class Place:
     def take_back(self) -> socket.socket | None:
         """Return a connection that no worker has taken out of the queue, None when there is none."""
         try:
+            os.close(os.dup(self.queue_end.fileno()))  # a descriptor that finds no room is lost when it is received
             _, descriptors, _, _ = socket.recv_fds(self.queue_end, 1, 1)
         except OSError:
             return None

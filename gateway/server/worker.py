@@ -11,6 +11,8 @@ Rules of the room:
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
 import sys
@@ -29,6 +31,8 @@ from gateway.telemetry.reports import take
 
 REPORT_SECONDS = 0.5
 _TAKEN_AT_ONCE = 16
+_EXHAUSTED_SECONDS = 1.0  # until one is taken again after the system had no descriptor left
+_log = logging.getLogger("gateway.worker")
 
 
 class Worker:
@@ -42,6 +46,7 @@ class Worker:
         self._rules: Rules | None = None
         self._carrier: InProcess | None = None
         self._connecting: set[asyncio.Task[None]] = set()
+        self._finishing = False
         self._hurry = asyncio.Event()
 
     async def run(self) -> None:
@@ -88,15 +93,21 @@ class Worker:
         if self._carrier is None:
             self._carrier = InProcess(self._rules, self._metrics, self._shares)
             await self._carrier.start()
-            asyncio.get_running_loop().add_reader(self._queue, self._take)
+            self._take_again()
         self._carrier.apply(self._rules, {pattern: Mode(mode) for pattern, mode in message["modes"].items()})
 
     def _take(self) -> bool:
         """Take some of the connections that wait; returns whether there may be more."""
         for _ in range(_TAKEN_AT_ONCE):
             try:
+                os.close(os.dup(self._queue.fileno()))  # a descriptor that finds no room is lost when it is received
                 mark, descriptors, _, _ = socket.recv_fds(self._queue, 1, 1)
             except BlockingIOError:
+                return False
+            except OSError as error:
+                _log.error("no connection can be taken", extra={"error": str(error)})
+                asyncio.get_running_loop().remove_reader(self._queue)
+                asyncio.get_running_loop().call_later(_EXHAUSTED_SECONDS, self._take_again)
                 return False
             if not mark:  # nobody hands over any more
                 asyncio.get_running_loop().remove_reader(self._queue)
@@ -107,6 +118,10 @@ class Worker:
                 task.add_done_callback(self._connecting.discard)
         return True
 
+    def _take_again(self) -> None:
+        if not self._finishing:
+            asyncio.get_running_loop().add_reader(self._queue, self._take)
+
     async def _connect(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         try:
@@ -116,6 +131,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """Carry what was handed over to its end, and tell what it came to."""
+        self._finishing = True
         if self._carrier is not None:
             while self._take():
                 pass

@@ -258,6 +258,21 @@ def test_worker_comes_back_once_there_are_descriptors_again(gateway: Gateway) ->
     assert {exchange(gateway.port, BAD).status for _ in range(4)} == {422}
 
 
+def test_worker_without_descriptors_leaves_connections_waiting(gateway: Gateway) -> None:
+    """What a worker has no descriptor for is carried once it has one."""
+    eventually(lambda: gateway.status()["workers"]["serving"] == 2)
+    workers = children(gateway)
+    limits = [resource.prlimit(worker, resource.RLIMIT_NOFILE) for worker in workers]
+    with ExitStack() as stack:
+        for worker, (_, most) in zip(workers, limits, strict=True):
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, most))
+        clients = [stack.enter_context(Client(gateway.port)).send(BAD) for _ in range(4)]
+        gateway.wait_for_log("no connection can be taken")
+        for worker, limit in zip(workers, limits, strict=True):
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, limit)
+        assert [client.response().status for client in clients] == [422] * 4
+
+
 def test_drain_does_not_wait_for_a_worker_to_be_started_again(serve: Serve, upstream: RecordingUpstream) -> None:
     """A worker that is about to be started again is not, once the process is told to end."""
     gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
