@@ -64,6 +64,8 @@ class App:
         admin_runner = web.AppRunner(self._admin.application(), access_log=None, shutdown_timeout=1)
         await admin_runner.setup()
         await self._keeper.begin()
+        # Workers take seconds to start; SIGTERM may end us meanwhile, SIGHUP may not.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reloader.reload)
         await self.carrier.start(public)
         await web.SockSite(admin_runner, admin).start()
         self._catch_signals()
@@ -102,7 +104,6 @@ class App:
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._reloader.reload)
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
 

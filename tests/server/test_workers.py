@@ -35,6 +35,10 @@ def config(port: int, **members: Any) -> dict[str, Any]:
 
 def children(gateway: Gateway) -> list[int]:
     """Return the process ids of the workers, in the order of their places."""
+    return workers_of(gateway.process.pid)
+
+
+def workers_of(process: int) -> list[int]:
     found = {}
     for folder in Path("/proc").iterdir():
         try:
@@ -42,7 +46,7 @@ def children(gateway: Gateway) -> list[int]:
             words = folder.joinpath("cmdline").read_bytes().split(b"\0")
         except (OSError, IndexError):
             continue
-        if parent == str(gateway.process.pid) and b"gateway.server.worker" in words:
+        if parent == str(process) and b"gateway.server.worker" in words:
             found[int(words[-2])] = int(folder.name)
     return [found[place] for place in sorted(found)]
 
@@ -315,6 +319,24 @@ def test_signals_of_a_terminal_are_not_for_workers(gateway: Gateway) -> None:
             os.kill(worker, number)
     assert [exchange(gateway.port, BAD).status for _ in range(4)] == [422] * 4
     assert children(gateway) == workers
+
+
+def test_reload_while_workers_start(upstream: RecordingUpstream, tmp_path: Path) -> None:
+    """SIGHUP that comes before the workers serve does not end the process; it reads the file again."""
+    file = tmp_path / "gateway.json"
+    file.write_bytes(orjson.dumps(config(upstream.port)))
+    own = {"CONFIG": file, "PORT": 0, "ADMIN_PORT": 0, "STATE": tmp_path, "WORKERS": 2}
+    environment = {**os.environ, **{f"STAGE_GATEWAY_{name}": str(value) for name, value in own.items()}}
+    with subprocess.Popen([COMMAND, "serve"], env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            eventually(lambda: process.poll() is not None or workers_of(process.pid))
+            process.send_signal(signal.SIGHUP)
+            assert process.stderr is not None
+            messages = [orjson.loads(process.stderr.readline())["message"] for _ in range(2)]
+            assert messages == ["configuration reloaded", "serving"]
+        finally:
+            process.terminate()
+            process.terminate()
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
