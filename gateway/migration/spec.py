@@ -3,6 +3,7 @@
 A line about a fault reads: `config/migration.json: $.tables[0].key: missing, expected a value here`.
 """
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -99,7 +100,14 @@ def load_spec(path: Path) -> Spec:
         return Spec.model_validate_json(text)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-        raise ConfigurationError(str(path), [_line(fault) for fault in faults]) from None
+        # A list that is too short only because its members are faulty: each of them is told.
+        told = [fault for fault in faults if fault["type"] != "too_short" or not fault["input"]]
+        raise ConfigurationError(str(path), [_line(fault) for fault in told]) from None
+
+
+def _members() -> set[str]:
+    parts: tuple[type[BaseModel], ...] = (Spec, Table, Column, Lag)
+    return {field.alias or name for part in parts for name, field in part.model_fields.items()}
 
 
 def _line(fault: Any) -> str:
@@ -108,7 +116,9 @@ def _line(fault: Any) -> str:
         case "missing":
             return f"{place}: missing, expected a value here"
         case "extra_forbidden":
-            return f"{place}: unknown member, expected none of this name"
+            near = difflib.get_close_matches(str(fault["loc"][-1]), _members(), n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            return f"{place}: unknown member, expected none of this name{hint}"
         case "json_invalid":
             return f"is no JSON that can be read: {fault['ctx']['error']}"
         case "string_pattern_mismatch":

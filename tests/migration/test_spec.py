@@ -33,10 +33,23 @@ def test_everything_but_tables_has_a_default(tmp_path: Path) -> None:
     assert (spec.schema_, spec.batch_rows, spec.lock_timeout_ms) == ("public", 5000, 2000)
 
 
+def test_list_of_faulty_members_is_not_called_short(tmp_path: Path) -> None:
+    """Where a table is faulty its own fault is told, and not that there is no table."""
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"tables": [{**TABLE, "key": "a%s"}]}))
+    with pytest.raises(ConfigurationError) as caught:
+        load_spec(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 WRONG: list[tuple[Any, str]] = [
     ({}, "$.tables: missing, expected a value here"),
     ({"tables": []}, "$.tables: got [], expected at least one"),
-    ({"tables": [{**TABLE, "keys": 1}]}, "$.tables[0].keys: unknown member, expected none of this name"),
+    ({"tables": [{**TABLE, "size": 1}]}, "$.tables[0].size: unknown member, expected none of this name"),
+    (
+        {"tables": [{**TABLE, "keys": 1}]},
+        "$.tables[0].keys: unknown member, expected none of this name, did you mean 'key'?",
+    ),
     ({"tables": [{"table": "t", "columns": [STAGE]}]}, "$.tables[0].key: missing, expected a value here"),
     ({"tables": [{**TABLE, "columns": [{**STAGE, "shape": "list"}]}]}, ".shape: got 'list', expected 'value', 'keys'"),
     ({"tables": [{**TABLE, "columns": [{"column": "c", "shape": "each"}]}]}, "expected a field with the shape each"),
