@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.table import Table
+
+_ANY_WIDTH = 100_000  # more than any row has
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -15,7 +18,15 @@ def print_json(document: Any) -> None:
 
 
 def show(*parts: RenderableType) -> None:
-    """Print texts, each as one line however long, and tables."""
+    """Print texts, each as one line however long, and tables, of which nothing is cut off.
+
+    On a terminal what is too wide goes on in the next line; elsewhere a row is one line, so that grep finds it.
+    """
     console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _ANY_WIDTH
     for part in parts:
+        if isinstance(part, Table):
+            for column in part.columns:
+                column.overflow = "fold"
         console.print(part, soft_wrap=isinstance(part, str))
