@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shlex
 import signal
 import tempfile
@@ -155,7 +156,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], *, once: bool) 
     port, admin = ready.result()
     address = f"http://127.0.0.1:{port}"
     say(f"The gateway serves on {address}, its metrics and status are on http://127.0.0.1:{admin}.")
-    say(f"It runs with {settings.config}; change the file and send SIGHUP to this process to reload.\n")
+    say(f"It runs with {settings.config}; change the file, then reload it: kill -HUP {os.getpid()}\n")
     for trial in TRIALS:
         say(f"# {trial.title}\n{trial.curl(address)}\n")
     if not once:
