@@ -58,7 +58,9 @@ def run(
         Literal["refuse", "record"], typer.Option(help="What to do about values that cannot be mapped.")
     ] = "refuse",
     remediation: RemediationOption = REMEDIATION,
-    metrics_port: Annotated[int | None, typer.Option(help="Port on loopback for stage_migration_* metrics.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on loopback for stage_migration_* metrics.")
+    ] = None,
 ) -> int:
     """Make stored stages canonical, batch by batch, or go on where a run was stopped.
 
