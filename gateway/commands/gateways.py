@@ -17,7 +17,12 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings, read_settings
 
 AdminOption = Annotated[
-    list[str] | None, typer.Option("--admin", help="Admin port of a running gateway; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--admin",
+        help="Admin port of a running gateway, as http://127.0.0.1:8081; may be repeated. "
+        "Default: STAGE_GATEWAY_ADMIN_HOST and _ADMIN_PORT.",
+    ),
 ]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -64,7 +69,7 @@ def mode(
         held = {address: _held(document) for address, document in documents.items()}
         if as_json:
             print_json(held)
-        else:
+        elif held:  # of gateways that gave no answer nobody knows
             _show_held(held)
         return code
     change = _change(endpoint, mode, reason, duration, clear)

@@ -8,6 +8,8 @@ import orjson
 from gateway.errors import GatewayError, UnreachableError
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_EXAMPLE = "http://127.0.0.1:8081"
+_NAME_IT = "; name the gateway's own with STAGE_GATEWAY_ADMIN_TOKEN_FILE, or the STATE folder where it is kept"
 
 
 class RefusedError(GatewayError):
@@ -37,9 +39,12 @@ async def _call(
         ):
             document = orjson.loads(await response.read())
             if response.content_type == "application/problem+json":
-                raise RefusedError(f"{url}: {document['detail']}")
+                cure = _NAME_IT if response.status == 401 else ""
+                raise RefusedError(f"{url}: {document['detail']}{cure}")
             if response.status != 200:
                 raise UnreachableError(f"{url}: answered {response.status}, expected the admin port of a gateway")
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+        raise UnreachableError(f"{url}: cannot be asked: is no address, expected one such as {_EXAMPLE}") from error
     except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
         cause = str(error) or type(error).__name__
         raise UnreachableError(f"{url}: cannot be asked: {cause}; name the admin port with --admin") from error
