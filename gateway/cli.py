@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 # Commands that carry HTTP import it when they run: it takes longer than all the rest of a short command.
 
+NAME = "stage-gateway"
 FAULT_OF_OURS = 70
 INTERRUPTED = 130
 
 app = typer.Typer(
-    name="stage-gateway",
+    name=NAME,
     help=(
         "A reverse-proxy validation gateway for investment stages.\n\n"
         "Exit codes: 0 yes or done, 1 no, 2 wrong usage or configuration, 3 something cannot be reached, "
@@ -56,11 +57,13 @@ ConfigOption = Annotated[
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name=NAME, standalone_mode=False)
     except typer.TyperException as error:
         message = error.format_message().removesuffix(".")
         asked_nothing = message.startswith("Usage:")  # the help, when there was no command
-        print(message if asked_nothing else f"error: {message}; see stage-gateway --help", file=sys.stderr)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else NAME
+        print(message if asked_nothing else f"error: {message}; see {command} --help", file=sys.stderr)
         return GatewayError.exit_code
     except GatewayError as error:
         print(error, file=sys.stderr)
@@ -118,6 +121,9 @@ def common(
 @app.command()
 def serve(config: ConfigOption = None) -> None:
     """Run the gateway. SIGHUP reloads the file, SIGTERM drains and ends.
+
+    Where it listens comes from the environment: STAGE_GATEWAY_HOST and STAGE_GATEWAY_PORT (0.0.0.0, 8080), for the
+    admin port STAGE_GATEWAY_ADMIN_HOST and STAGE_GATEWAY_ADMIN_PORT (127.0.0.1, 8081).
 
     Example: stage-gateway serve --config config/gateway.json
     """
@@ -196,7 +202,9 @@ def explain_request(
     method: Annotated[str, typer.Option(help="Method of the request.")],
     path: Annotated[str, typer.Option(help="Path and query, as sent.")],
     header: Annotated[list[str] | None, typer.Option(help="'Name: value'; may be repeated.")] = None,
-    body: Annotated[Path | None, typer.Option(help="File with the body, - for standard input.")] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="File with the body, - for standard input; wants a header Content-Type.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -204,6 +212,8 @@ def explain_request(
 
     \b
     Example: stage-gateway explain --method GET --path "/api/funds/7/companies?stage=Series%20A"
+             stage-gateway explain --method PUT --path /api/portfolio/strategies/1 \\
+                 --header "Content-Type: application/json" --body strategy.json
     """  # noqa: D301 - the mark for a line that is not to be wrapped
     from gateway.proxy.explain import explain
 

@@ -131,9 +131,9 @@ def test_version_is_printed() -> None:
 
 USAGE = [
     (["nonsense"], "error: No such command 'nonsense'; see stage-gateway --help"),
-    (["check", "--nonsense"], "error: No such option: --nonsense; see stage-gateway --help"),
-    (["serve", "extra"], "error: Got unexpected extra argument(s) (extra); see stage-gateway --help"),
-    (["explain", "--method", "GET"], "error: Missing option '--path'; see stage-gateway --help"),
+    (["check", "--nonsense"], "error: No such option: --nonsense; see stage-gateway check --help"),
+    (["serve", "extra"], "error: Got unexpected extra argument(s) (extra); see stage-gateway serve --help"),
+    (["explain", "--method", "GET"], "error: Missing option '--path'; see stage-gateway explain --help"),
 ]
 
 
@@ -142,6 +142,14 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], message: 
     """Wrong usage is told in one line on standard error."""
     made = run(*arguments)
     assert (made.code, made.out, made.err) == (2, "", message + "\n")
+
+
+def test_port_that_is_none_is_wrong_usage() -> None:
+    """A port for metrics past 65535 is told in one line, with the command whose help says more."""
+    made = run("migrate", "run", "--metrics-port", "70000")
+    assert (made.code, made.out, made.err.count("\n")) == (2, "", 1)
+    assert "65535" in made.err
+    assert made.err.endswith("; see stage-gateway migrate run --help\n")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def test_wrong_values_of_explain_are_named(file: Callable[..., Path], option: st
     made = run("explain", "--method", "GET", "--path", "/", "--config", file(), option, value)
     assert (made.code, made.err) == (
         2,
-        f"error: Invalid value for {option}: {message}; see stage-gateway --help\n",
+        f"error: Invalid value for {option}: {message}; see stage-gateway explain --help\n",
     )
 
 
@@ -288,7 +296,7 @@ def test_status_of_a_running_gateway(serve: Callable[..., Gateway], file: Callab
     """`status` shows every endpoint with mode and counts; `--json` prints a document by address."""
     gateway = serve(configuration(1, defaultMode="enforce"))
     address = f"http://127.0.0.1:{gateway.admin}"
-    env = {"STAGE_GATEWAY_ADMIN_PORT": str(gateway.admin), "COLUMNS": "160"}
+    env = {"STAGE_GATEWAY_ADMIN_PORT": str(gateway.admin), "COLUMNS": "40"}  # narrow, and yet nothing is cut off
     made = run("status", env=env)
     assert made.code == 0
     assert made.out.startswith(address)
@@ -307,6 +315,8 @@ NOBODY = [
     ["http://127.0.0.1:1", "http://127.0.0.1:2"],
     ["http://nowhere.invalid"],
     ["nonsense"],
+    ["127.0.0.1:8081"],
+    ["localhost:8081"],
 ]
 
 
@@ -318,6 +328,8 @@ def test_status_of_nobody_is_exit_code_3(addresses: list[str]) -> None:
     assert (made.code, made.out) == (3, "")
     assert [line.split("/status: ")[0] for line in made.err.splitlines()] == addresses
     assert json.loads(run("status", *options, "--json").out) == {}
+    assert all("http://" in line for line in made.err.splitlines())
+    assert run("mode", *options).out == ""  # nobody said that nothing is held
 
 
 @pytest.mark.parametrize("command", [["schema"], EXPLAIN, ["check"]], ids=["schema", "explain", "check"])
