@@ -203,7 +203,8 @@ def explain_request(
     path: Annotated[str, typer.Option(help="Path and query, as sent.")],
     header: Annotated[list[str] | None, typer.Option(help="'Name: value'; may be repeated.")] = None,
     body: Annotated[
-        Path | None, typer.Option(help="File with the body, - for standard input; JSON wants its --header Content-Type.")
+        Path | None,
+        typer.Option(help="File with the body, - for standard input; JSON wants its --header Content-Type."),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
