@@ -149,7 +149,7 @@ def gateway(
         "STAGE_GATEWAY_HOST": "127.0.0.1",
         "STAGE_GATEWAY_PORT": str(port),
         "STAGE_GATEWAY_ADMIN_PORT": "0",
-        "STAGE_GATEWAY_STATE": str(folder),
+        "STAGE_GATEWAY_STATE": str(folder / f"state-{port}"),  # one gateway a directory
         "STAGE_GATEWAY_LOG_LEVEL": "error",
         "STAGE_GATEWAY_WORKERS": str(workers),
     }
