@@ -1,6 +1,7 @@
 """Messages between the process that steers and one worker, both ways: JSON behind its length, over a socket pair."""
 
 import asyncio
+import os
 import socket
 import struct
 from typing import Any
@@ -9,6 +10,17 @@ import orjson
 
 _LENGTH = struct.Struct(">I")
 _BEHIND_BYTES = 1024 * 1024
+
+
+def receive_connection(queue: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next mark in a queue of connections, b"" at its end, and the descriptors that came with it.
+
+    Raises OSError when nothing waits, or no descriptor is left: one that finds no room is lost when it is received, so
+    whether there is room is tried before.
+    """
+    os.close(os.dup(queue.fileno()))
+    mark, descriptors, _, _ = socket.recv_fds(queue, 1, 1)
+    return mark, descriptors
 
 
 class Channel:

@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import sys
 from typing import Any
 
 from gateway.proxy.shares import Shares
-from gateway.server.channel import Channel
+from gateway.server.channel import Channel, receive_connection
 
 SILENT_SECONDS = 3  # a worker reports twice a second; from here on it gets no more connections
 LOST_SECONDS = 10  # and here it is ended, and replaced
@@ -74,8 +73,7 @@ class Place:
     def take_back(self) -> socket.socket | None:
         """Return a connection that no worker has taken out of the queue, None when there is none."""
         try:
-            os.close(os.dup(self.queue_end.fileno()))  # a descriptor that finds no room is lost when it is received
-            _, descriptors, _, _ = socket.recv_fds(self.queue_end, 1, 1)
+            _, descriptors = receive_connection(self.queue_end)
         except OSError:
             return None
         return socket.socket(fileno=descriptors[0]) if descriptors else None

@@ -12,7 +12,6 @@ Rules of the room:
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -24,7 +23,7 @@ from gateway.proxy.shares import Shares
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, parse
 from gateway.server.carrier import InProcess
-from gateway.server.channel import Channel
+from gateway.server.channel import Channel, receive_connection
 from gateway.telemetry.logs import set_up
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.reports import take
@@ -78,7 +77,7 @@ class Worker:
 
     @property
     def _carrying(self) -> InProcess:
-        assert self._carrier is not None, "told something else before what to apply"  # noqa: S101
+        assert self._carrier is not None, "told something else before what to apply"  # noqa: S101 - a fault of ours
         return self._carrier
 
     async def _apply(self, message: dict[str, Any]) -> None:
@@ -89,7 +88,7 @@ class Worker:
                 dry_run=message["dryRun"],
                 authorities=message["authorities"],
             )
-        assert self._rules is not None, "modes were told before rules"  # noqa: S101
+        assert self._rules is not None, "modes were told before rules"  # noqa: S101 - a fault of ours
         if self._carrier is None:
             self._carrier = InProcess(self._rules, self._metrics, self._shares)
             await self._carrier.start()
@@ -100,8 +99,7 @@ class Worker:
         """Take some of the connections that wait; returns whether there may be more."""
         for _ in range(_TAKEN_AT_ONCE):
             try:
-                os.close(os.dup(self._queue.fileno()))  # a descriptor that finds no room is lost when it is received
-                mark, descriptors, _, _ = socket.recv_fds(self._queue, 1, 1)
+                mark, descriptors = receive_connection(self._queue)
             except BlockingIOError:
                 return False
             except OSError as error:

@@ -61,6 +61,7 @@ class Workers:
         self._asked = 0
         self._restarts = 0
         self._news = asyncio.Event()
+        children_of(rules, metrics)  # every series is there from the start
         metrics.in_flight.set_function(lambda: self.in_flight)
         metrics.held_bytes.set_function(lambda: self._places[0].shares.held.total)
 
@@ -83,7 +84,8 @@ class Workers:
         """Let every request from now on be carried under these."""
         new = rules is not self._rules
         self._rules, self._modes = rules, modes
-        children_of(rules, self._metrics)  # every series is there from the start
+        if new:
+            children_of(rules, self._metrics)
         for place in self._places:
             place.tell(**self._message(whole=new))
 

@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,16 @@ def slow(release: threading.Event, conversation: Conversation) -> None:
     conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
+@contextmanager
+def under_way(gateway: Gateway, upstream: RecordingUpstream) -> Iterator[tuple[Client, threading.Event]]:
+    """Yield a client whose request has reached the upstream, and what lets the upstream answer it."""
+    release = threading.Event()
+    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
+        client.send(GOOD)
+        upstream.wait_for(1)
+        yield client, release
+
+
 def test_drain(serve: Serve, upstream: RecordingUpstream) -> None:
     """On SIGTERM requests under way come to their end, the last on their connections; then all processes are gone."""
     gateway = serve(config(upstream.port, limits={"drainSeconds": 10}), TWO)
@@ -398,10 +409,8 @@ def test_drain(serve: Serve, upstream: RecordingUpstream) -> None:
 def test_drain_has_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
     """After `drainSeconds` what is still under way is broken off."""
     gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
-    workers, release = children(gateway), threading.Event()
-    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
-        client.send(GOOD)
-        upstream.wait_for(1)
+    workers = children(gateway)
+    with under_way(gateway, upstream) as (client, release):
         gateway.signal(signal.SIGTERM)
         assert gateway.wait() == 0
         with pytest.raises(BrokenOffError):
@@ -413,10 +422,8 @@ def test_drain_has_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
 def test_workers_do_not_outlive_the_process(serve: Serve, upstream: RecordingUpstream) -> None:
     """When the process that steers is killed the workers carry what they have to its end, and end."""
     gateway = serve(config(upstream.port), TWO)
-    workers, release = children(gateway), threading.Event()
-    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
-        client.send(GOOD)
-        upstream.wait_for(1)
+    workers = children(gateway)
+    with under_way(gateway, upstream) as (client, release):
         gateway.process.kill()
         gateway.wait()
         release.set()
@@ -427,10 +434,8 @@ def test_workers_do_not_outlive_the_process(serve: Serve, upstream: RecordingUps
 def test_workers_without_the_process_have_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
     """When the process that steers is killed, a request that does not end keeps a worker for `drainSeconds` only."""
     gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
-    workers, release = children(gateway), threading.Event()
-    with upstream.scripted(lambda conversation: slow(release, conversation)), Client(gateway.port) as client:
-        client.send(GOOD)
-        upstream.wait_for(1)
+    workers = children(gateway)
+    with under_way(gateway, upstream) as (_, release):
         gateway.process.kill()
         gateway.wait()
         try:
