@@ -218,7 +218,7 @@ def test_check_tells_fingerprints_and_warns(file: Callable[..., Path]) -> None:
 
 
 def test_check_print_shows_a_file_that_loads(file: Callable[..., Path], tmp_path: Path) -> None:
-    """What `--print` shows has all defaults, and is a file that means the same."""
+    """What `--print` shows has all defaults, that weights are not looked at too, and is a file that means the same."""
     path = file(endpointMode={STRATEGIES: "enforce"})
     shown = run("check", "--config", path, "--print")
     again = tmp_path / "again.json"
@@ -226,6 +226,7 @@ def test_check_print_shows_a_file_that_loads(file: Callable[..., Path], tmp_path
     before, after = (json.loads(run("check", "--config", name, "--json").out) for name in (path, again))
     assert before["config"] == after["config"]
     assert json.loads(shown.out)["limits"]["drainSeconds"] == 30
+    assert [endpoint["weightTolerance"] for endpoint in json.loads(shown.out)["endpoints"].values()] == [None] * 4
 
 
 def test_json_of_check_parses(file: Callable[..., Path]) -> None:

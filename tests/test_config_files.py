@@ -13,13 +13,21 @@ from jsonschema import Draft202012Validator
 from gateway.proxy.explain import explain
 from gateway.rollout.endpoints import Endpoint
 from gateway.rules.load import Rules, load, parse, warnings
-from gateway.rules.model import schema
+from gateway.rules.model import DEFAULT_ENDPOINTS, schema
+from gateway.stages.vocabulary import DEFAULT_ALIASES, Vocabulary
 
 CONFIG = Path(__file__).parents[1] / "config"
 PHASES = [
     CONFIG / "phases" / f"{name}.json" for name in ("1-baseline", "2.5-migration", "a-portfolio", "b-monte-carlo")
 ]
 FILES = [CONFIG / "gateway.json", *PHASES]
+ROOT = CONFIG.parent
+SHIPPED = sorted(
+    path.relative_to(ROOT)
+    for folder in (CONFIG, ROOT / "deploy")
+    for path in folder.rglob("*.json")
+    if "upstreams" in json.loads(path.read_text(encoding="utf-8"))
+)
 STRATEGIES = "/api/portfolio/strategies"
 STRATEGY = "/api/portfolio/strategies/:id"
 SIMULATE = "/api/monte-carlo/simulate"
@@ -49,11 +57,6 @@ EXAMPLE = """
     {"prefix": "/api/monte-carlo/", "upstream": "monteCarlo"},
     {"prefix": "/", "upstream": "portfolio"}
   ],
-  "vocabulary": {
-    "canonical": ["pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+"],
-    "aliases": {"preseed": "pre-seed", "series a": "series-a", "seriesa": "series-a"},
-    "acceptAliases": false
-  },
   "endpoints": {
     "/api/portfolio/strategies":     {"operation": "write", "stages": [{"keys": "/stageAllocation"}], "fundId": {"query": "fundId"}},
     "/api/portfolio/strategies/:id": {"operation": "write", "stages": [{"keys": "/stageAllocation"}]},
@@ -103,8 +106,8 @@ def test_file_is_valid_and_without_vain_settings(path: Path) -> None:
 
 # Section 2, the table of phases: modes of strategies, strategies/:id, simulate, companies; writeOnly; dryRun; percent.
 TABLE = {
-    "1-baseline.json": (["warn", "warn", "warn", "warn"], False, True, None),
-    "2.5-migration.json": (["enforce", "enforce", "warn", "warn"], True, True, 10),
+    "1-baseline.json": (["warn", "warn", "warn", "warn"], False, True, 100),
+    "2.5-migration.json": (["enforce", "enforce", "warn", "warn"], True, True, 100),
     "a-portfolio.json": (["enforce", "enforce", "warn", "warn"], False, True, 100),
     "b-monte-carlo.json": (["enforce", "enforce", "enforce", "warn"], False, True, 100),
 }
@@ -118,14 +121,7 @@ def test_phase_is_that_of_the_table(path: Path) -> None:
     endpoints: dict[str, Endpoint] = dict(rules.endpoints.endpoints)
     assert [endpoints[pattern].mode for pattern in (STRATEGIES, STRATEGY, SIMULATE, COMPANIES)] == modes
     assert (rules.policy.enforce_write_only, rules.policy.dry_run) == (write_only, dry_run)
-    if percent is not None:
-        assert rules.document["enforcementPercent"] == percent
-    own = {
-        pattern: e["enforcementPercent"]
-        for pattern, e in rules.document["endpoints"].items()
-        if "enforcementPercent" in e
-    }
-    assert own == ({SIMULATE: 10} if path.name == "b-monte-carlo.json" else {})
+    assert {endpoint.percent for endpoint in endpoints.values()} == {percent}
 
 
 def test_phases_differ_in_nothing_else() -> None:
@@ -135,9 +131,26 @@ def test_phases_differ_in_nothing_else() -> None:
         document = dict(load(path).document)
         for member in ("endpointMode", "enforceWriteOnly", "enforcementPercent", "dryRun"):
             del document[member]
-        document["endpoints"][SIMULATE].pop("enforcementPercent", None)
         kept.append(document)
     assert all(before == after for before, after in pairwise(kept))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=str)
+def test_every_file_that_ships_has_the_default_vocabulary(path: Path) -> None:
+    """A file that ships says nothing of the vocabulary, so that gateway and migration agree whichever one they read."""
+    assert "vocabulary" not in json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = load(path).policy.vocabulary
+    assert vocabulary.fingerprint == Vocabulary().fingerprint
+    assert (vocabulary.accept_aliases, dict(vocabulary.aliases)) == (False, dict(DEFAULT_ALIASES))
+
+
+def test_the_default_vocabulary_is_the_documented_one() -> None:
+    """Each stage has the spellings that are documented; `seriesc`, which may be c or c+, is not among them."""
+    spellings = {"pre-seed": ["preseed", "pre_seed", "pre seed"]}
+    for letter in ("a", "b", "c", "c+"):
+        spellings[f"series-{letter}"] = [f"series {letter}", f"series_{letter}", f"series{letter}"]
+    spellings["series-c"].remove("seriesc")
+    assert {(s, name) for name, found in spellings.items() for s in found} == set(DEFAULT_ALIASES.items())
 
 
 def walk() -> Iterator[tuple[str, Rules]]:
@@ -149,8 +162,9 @@ def walk() -> Iterator[tuple[str, Rules]]:
                 yield f"{path.name} at {percent} %", stepped(document, percent)
         elif path.name == "b-monte-carlo.json":
             for percent in (10, 25, 50, 100):
-                document["endpoints"][SIMULATE]["enforcementPercent"] = percent
-                yield f"{path.name}, simulate at {percent} %", stepped(document)
+                endpoints = json.loads(json.dumps(DEFAULT_ENDPOINTS))
+                endpoints[SIMULATE]["enforcementPercent"] = percent
+                yield f"{path.name}, simulate at {percent} %", stepped({**document, "endpoints": endpoints})
         else:
             yield path.name, stepped(document)
 

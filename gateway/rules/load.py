@@ -176,6 +176,8 @@ def _compile(
     # What is absent stays absent, so that a printed document is a file that loads.
     document = file.model_dump(mode="json", by_alias=True, exclude={"schema_"}, exclude_none=True)
     document["routes"] = [route.model_dump(by_alias=True) for route in _routes(file)]
+    for endpoint in document["endpoints"].values():
+        endpoint.setdefault("weightTolerance", None)  # people take weights for checked unless this says not
     vocabulary = Vocabulary(
         file.vocabulary.canonical, file.vocabulary.aliases, accept_aliases=file.vocabulary.accept_aliases
     )

@@ -134,7 +134,7 @@ class Endpoint(Member):
     fund_id: FundId | None = None
     enforcement_percent: Percent | None = Field(default=None, description="Overrides the global percentage.")
     weight_tolerance: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="When given, weights must sum to 1 within it."
+        default=None, description="Weights must sum to 1 within it. Default: they are not looked at."
     )
     auto_demote: bool = Field(default=False, description="Whether a firing alert may set this endpoint to warn.")
 

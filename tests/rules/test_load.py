@@ -47,7 +47,10 @@ def rules(*, dry_run: bool | None = None, **members: Any) -> Rules:
 def test_minimal_file_is_complete() -> None:
     """A file with only the five members that have no shown default gets all the others."""
     document = dict(parse(json.dumps(MINIMAL)).document)
-    endpoints = {pattern: {"autoDemote": False, **endpoint} for pattern, endpoint in DEFAULT_ENDPOINTS.items()}
+    endpoints = {
+        pattern: {"autoDemote": False, "weightTolerance": None, **endpoint}
+        for pattern, endpoint in DEFAULT_ENDPOINTS.items()
+    }
     for endpoint in endpoints.values():
         endpoint["stages"] = [{"required": False, **stage} for stage in endpoint["stages"]]
     assert document == {
