@@ -115,8 +115,9 @@ def recordings(n: Mapping[str, Any]) -> list[dict[str, str]]:
             )
             or
             stage_validation_requests:rate * 0 + {n["p99_floor_seconds"]}""",
+        # Of all that enforcing would refuse, what it refuses already is a part: the more is enforced, the larger one.
         "stage_validation_would_reject_rate:ratio": f"""
-            sum by (endpoint) (rate(stage_validation_validations_total{{result="would_reject"}}[{window}]))
+            sum by (endpoint) (rate(stage_validation_validations_total{{result=~"would_reject|reject"}}[{window}]))
             /
             (stage_validation_requests:rate > 0)""",
         # When reloads with each result last rose. "Rose" looks back two windows, so that a reload during a scrape gap
@@ -171,8 +172,10 @@ def endpoint_alerts(n: Mapping[str, Any]) -> list[Alert]:
             "StageWouldRejectTooHigh",
             f"stage_validation_would_reject_rate:ratio > {n['would_reject_limit']}\n" + enough,
             "warning",
-            "{{ $labels.endpoint }}: enforcing would refuse {{ $value | humanizePercentage }} of requests",
-            f"Over {share(n['would_reject_limit'])} of requests would be refused. Do not enforce this endpoint yet.",
+            "{{ $labels.endpoint }}: {{ $value | humanizePercentage }} of requests are refused, or would be if all "
+            "were enforced",
+            f"Over {share(n['would_reject_limit'])} of requests are refused, or would be if all were enforced. Do not "
+            "enforce more of this endpoint yet.",
             lasts=n["would_reject_for"],
             keeps=n["keep_firing_for"],
         ),
@@ -300,7 +303,8 @@ def gateway_alerts(n: Mapping[str, Any]) -> list[Alert]:
             f"round(sum by (upstream) (increase(stage_gateway_requests_total[{now}]))) >= {n['minimum_requests']}",
             "critical",
             "upstream {{ $labels.upstream }}: {{ $value | humanizePercentage }} of responses are 5xx",
-            f"Over {share(n['upstream_error_limit'])} of responses are errors of the upstream, or of the way to it.",
+            f"Over {share(n['upstream_error_limit'])} of responses are errors of the upstream, or of the way to it; of "
+            "upstream none: of the gateway itself.",
             endpoint="all",
             **lasting,
         ),

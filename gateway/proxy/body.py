@@ -136,6 +136,7 @@ class Incoming:
         self.length = length
         self.chunked = chunked
         self.exists = chunked or bool(length)
+        self.sent_on = False  # whether anything of its request is on its way to an upstream
 
     @property
     def at_hand(self) -> bool:

@@ -110,12 +110,12 @@ class Exchange:
         self._heard_all = False
         self._written = 0
 
-    async def answer(self, answer: Answer) -> Answered:
-        """Send a response of the gateway's own."""
+    async def answer(self, answer: Answer, *, after_upstream: bool = False) -> Answered:
+        """Send a response of the gateway's own; `after_upstream` says that an upstream was tried before."""
         call = self._call
         keep_alive = self._may_keep_alive() and call.incoming.read_to_end
         head = answer.head(call.request_id, self._persistence(keep_alive=keep_alive))
-        self._metrics.answered(answer.status)
+        call.service.upstream_metrics[self._name if after_upstream else "none"].answered(answer.status)
         try:
             await self._write(head if call.method == "HEAD" else head + answer.body)
         except TimeoutError:
@@ -150,6 +150,7 @@ class Exchange:
             try:
                 patience = call.service.rules.limits.upstream_timeout_seconds
                 interim = None if call.request.version < (1, 1) else self._relay_interim
+                incoming.sent_on = True
                 connection.start(call.method, opening, patience, interim, may_switch=self._upgrade is not None)
                 if at_once:
                     connection.end()

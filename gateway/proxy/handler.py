@@ -69,19 +69,22 @@ class Handler:
             return await self._answer(call, head_problem(full, call.request_id))
         except TooSlowError:
             detail = "the body came too slowly"
-            return await self._answer(call, problem(408, "request_timeout", detail, call.request_id))
+            answer = problem(408, "request_timeout", detail, call.request_id)
+            return await self._answer(call, answer, after_upstream=call.incoming.sent_on)
         except RequestPayloadError:
             detail = "the body is not framed as its head says"
-            return await self._answer(call, problem(400, "malformed", detail, call.request_id))
+            answer = problem(400, "malformed", detail, call.request_id)
+            return await self._answer(call, answer, after_upstream=call.incoming.sent_on)
         except UpstreamError as error:
             _log.error("%s", error, extra={"requestId": call.request_id, "reason": error.reason})
             detail = "the upstream did not answer" if error.status == 504 else "the upstream could not be reached"
-            return await self._answer(call, problem(error.status, error.reason, detail, call.request_id))
+            answer = problem(error.status, error.reason, detail, call.request_id)
+            return await self._answer(call, answer, after_upstream=True)
         finally:
             self.in_flight -= 1
 
-    async def _answer(self, call: Call, answer: Answer) -> Answered:
-        return await Exchange(call, inspected=False).answer(answer)
+    async def _answer(self, call: Call, answer: Answer, *, after_upstream: bool = False) -> Answered:
+        return await Exchange(call, inspected=False).answer(answer, after_upstream=after_upstream)
 
     def _call(self, request: web.BaseRequest) -> Call:
         service = self.service

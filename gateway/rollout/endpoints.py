@@ -55,6 +55,10 @@ class Endpoint:
             return self.operation
         return Operation.READ if method in READ_METHODS else Operation.WRITE
 
+    def percent_at(self, mode: Mode) -> float:
+        """Return the percentage that is in force when `mode` is: only `enforce` has one."""
+        return self.percent if mode is Mode.ENFORCE else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

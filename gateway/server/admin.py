@@ -129,7 +129,8 @@ class Admin:
                 pattern: {
                     "mode": self._steering.modes[pattern],
                     "configuredMode": endpoint.mode,
-                    "percent": endpoint.percent,
+                    "percent": endpoint.percent_at(self._steering.modes[pattern]),
+                    "configuredPercent": endpoint.percent,
                     "override": self._control.holds(endpoint),
                     "totals": self._metrics.totals(pattern),
                 }

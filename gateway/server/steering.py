@@ -27,5 +27,4 @@ class Steering:
         held = {p: self.overrides.of(endpoint) for p, endpoint in endpoints.items()}
         self._carrier.apply(rules, modes)
         self.rules, self.modes = rules, modes
-        self._metrics.describe(rules)
-        self._metrics.describe_modes(modes, {p: {s: s in held[p] for s in Source} for p in endpoints})
+        self._metrics.describe(rules, modes, {p: {s: s in held[p] for s in Source} for p in endpoints})

@@ -107,7 +107,10 @@ class Metrics:
             "stage_gateway_override", "1 while something holds the endpoint.", ["endpoint", "source"], registry=registry
         )
         self.enforcement_percent = Gauge(
-            "stage_gateway_enforcement_percent", "Share of requests enforced.", ["endpoint"], registry=registry
+            "stage_gateway_enforcement_percent",
+            "Share of requests enforced, in force.",
+            ["endpoint"],
+            registry=registry,
         )
         self.dry_run = Gauge("stage_gateway_dry_run", "1 while dry run is on.", registry=registry)
         self.funds: set[str] = set()
@@ -117,20 +120,20 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def describe(self, rules: Rules) -> None:
-        """Make the gauges that describe the configuration say what `rules` say."""
+    def describe(self, rules: Rules, modes: Mapping[str, Mode], holders: Mapping[str, Mapping[str, bool]]) -> None:
+        """Make the gauges that describe what is in force say so.
+
+        `modes` are those in force by endpoint, `holders` say by which source each endpoint is held.
+        """
         self.config_info.clear()
         self.config_info.labels(rules.fingerprint, rules.policy.vocabulary.fingerprint, __version__).set(1)
         self.dry_run.set(rules.policy.dry_run)
         self.enforcement_percent.clear()
-        for endpoint in rules.endpoints.endpoints.values():
-            self.enforcement_percent.labels(endpoint.pattern).set(endpoint.percent)
-
-    def describe_modes(self, modes: Mapping[str, Mode], holders: Mapping[str, Mapping[str, bool]]) -> None:
-        """Make the gauges say which mode each endpoint is in, and by which source it is held."""
         self.endpoint_mode.clear()
         self.override.clear()
         for pattern, in_force in modes.items():
+            percent = rules.endpoints.endpoints[pattern].percent_at(in_force)
+            self.enforcement_percent.labels(pattern).set(percent)
             for mode in Mode:
                 self.endpoint_mode.labels(pattern, mode).set(mode is in_force)
         for pattern, sources in holders.items():

@@ -190,6 +190,7 @@ def test_no_other_alert_fires(stack: Stack) -> None:
         ("StageInvalidRateHigh", STRATEGIES),
         ("StageInvalidRateCeiling", SIMULATE),
         ("StageInvalidRateHigh", SIMULATE),
+        ("StageWouldRejectTooHigh", STRATEGIES),
         ("StageWouldRejectTooHigh", SIMULATE),
     }
 

@@ -87,6 +87,12 @@ NAIVE = [
         "\n      or\n      stage_validation_requests:rate * 0\n",
         "\n",
     ),
+    Naive(
+        "what would be refused goes quiet as more is refused",
+        "would-reject as enforcement grows",
+        'result=~"would_reject|reject"',
+        'result="would_reject"',
+    ),
     Naive("a scrape gap ends an alert", "a scrape gap", "    keep_firing_for: 15m\n", "", "alerts.yml"),
     Naive("a scrape gap is an alert", "a scrape gap", "    for: 10m\n", "", "alerts.yml"),
     Naive(

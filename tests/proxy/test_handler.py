@@ -178,3 +178,36 @@ def test_responses_are_counted_by_upstream_and_status(serve: Serve, recorder: Re
     }
     assert counted == {("200", "monteCarlo"): 1, ("404", "none"): 1}
     assert gateway.metrics().get("stage_gateway_upstream_duration_seconds_count", upstream="monteCarlo") == 1
+
+
+def test_answers_of_the_gateway_are_counted_under_no_upstream(serve: Serve, recorder: RecordingUpstream) -> None:
+    """A refusal counts under `none`, as nothing was sent; a body that breaks off on its way up under its upstream."""
+    gateway = serve(config(recorder.port, "requestId"))
+    inside, outside = ("X-Request-Id", key_that_is(inside=True)), ("X-Request-Id", key_that_is(inside=False))
+    assert exchange(gateway.port, request("POST", BY_ID, inside, body=BAD)).status == 422
+    assert exchange(gateway.port, request("TRACE", "/x")).status == 405
+    framing = ("Transfer-Encoding", "chunked")
+    for fields in (inside, outside):
+        head = request("POST", BY_ID, ("Content-Type", "application/json"), framing, fields)
+        with Client(gateway.port) as client:
+            client.send(head + b"2\r\n{ \r\n")
+            eventually(lambda: gateway.metrics().get("stage_gateway_requests_in_flight") == 1)
+            assert client.send(b"no size\r\n").response().status == 400
+    counted = {
+        (labels["upstream"], labels["code"]): value
+        for labels, value in (
+            (dict(found), value) for found, value in gateway.metrics().series("stage_gateway_requests_total").items()
+        )
+    }
+    assert counted == {("none", "422"): 1, ("none", "405"): 1, ("none", "400"): 1, ("portfolio", "400"): 1}
+
+
+@pytest.mark.parametrize("override", [None, "warn"])
+def test_percentage_in_force(override: str | None, serve: Serve, recorder: RecordingUpstream) -> None:
+    """Metric and status say the percentage where `enforce` is in force, and 0 where it is not."""
+    gateway = serve(config(recorder.port, "requestId"))
+    if override is not None:
+        gateway.hold(BY_ID, override)
+    expected = 50 if override is None else 0
+    assert gateway.metrics().get("stage_gateway_enforcement_percent", endpoint=BY_ID) == expected
+    assert gateway.status()["endpoints"][BY_ID]["percent"] == expected

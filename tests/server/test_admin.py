@@ -52,7 +52,8 @@ def test_status(gateway: Gateway, upstream: RecordingUpstream) -> None:
         version=__version__,
     )
     endpoint = status["endpoints"][COMPANIES]
-    assert (endpoint["mode"], endpoint["percent"], endpoint["override"]) == ("warn", 25, None)
+    assert (endpoint["mode"], endpoint["percent"], endpoint["override"]) == ("warn", 0, None)
+    assert (endpoint["configuredMode"], endpoint["configuredPercent"]) == ("warn", 25)
     assert endpoint["totals"] == {"pass": 1, "warn": 1, "reject": 0, "would_reject": 0}
     assert status["lastReload"]["errors"] == []
     assert status["inFlight"] == 0

@@ -71,15 +71,16 @@ def test_children_are_there_from_the_start(serve: Serve, recorder: RecordingUpst
 def test_gauges_describe_the_configuration(rules: Rules) -> None:
     """Mode, holders and percentage of every endpoint are there, 1 for what is in force and 0 for the others."""
     metrics = Metrics()
-    metrics.describe(rules)
     modes_in_force = dict.fromkeys(PATTERNS, Mode.WARN)
-    metrics.describe_modes(modes_in_force, {pattern: {"person": True, "alert": False} for pattern in PATTERNS})
+    metrics.describe(rules, modes_in_force, {pattern: {"person": True, "alert": False} for pattern in PATTERNS})
     assert samples(metrics).get("stage_gateway_override", endpoint=SIMULATE, source="person") == 1
     assert samples(metrics).get("stage_gateway_override", endpoint=SIMULATE, source="alert") == 0
     modes = samples(metrics).series("stage_gateway_endpoint_mode")
     assert {dict(labels)["endpoint"] for labels in modes} == PATTERNS
     assert {dict(labels)["mode"]: value for labels, value in modes.items()} == {"off": 0, "warn": 1, "enforce": 0}
-    assert samples(metrics).get("stage_gateway_enforcement_percent", endpoint=SIMULATE) == 100
+    for mode, percent in ((Mode.WARN, 0), (Mode.OFF, 0), (Mode.ENFORCE, 100)):
+        metrics.describe(rules, {**modes_in_force, SIMULATE: mode}, {})
+        assert samples(metrics).get("stage_gateway_enforcement_percent", endpoint=SIMULATE) == percent
 
 
 def test_one_request_is_counted_once(rules: Rules) -> None:
