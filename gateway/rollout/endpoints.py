@@ -4,9 +4,9 @@ Rules of the room:
 
 - A path is matched as Express does: letters of either case, one trailing slash ignored, `:name` any one segment
   that is not empty, percent-escapes left as they are. The leftmost literal segment decides between patterns.
-- Another server may read the same path differently. A path that is an endpoint only after normalising (`//`,
-  `/./`, `%2e`, `%73`, `;x`, `#x`, a backslash) is that endpoint, but ambiguous. One that is two different
-  endpoints by the two readings is ambiguous too, at the stricter of them.
+- Another server may read the same path differently (`readings.py`). A path that is an endpoint only by such a
+  reading is that endpoint, but ambiguous. One that is several endpoints by its readings is ambiguous too, at the
+  strictest of them.
 """
 
 import re
@@ -16,10 +16,10 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from gateway.rollout.policy import READ_METHODS, Mode, Operation, stricter
+from gateway.rollout.readings import SUSPICIOUS, full_decoding, readings
 from gateway.stages.judge import Judge
+from gateway.stages.query import parameters
 
-# Only paths with one of these can mean something else after normalising.
-_SUSPICIOUS = re.compile(r"[%;#\\]|//|/\.|\.$")
 _SEGMENT = re.compile(r"[A-Za-z0-9_~!$&'*+,=@.-]+")
 _NAME = re.compile(r":[A-Za-z_][A-Za-z0-9_]*")
 
@@ -95,32 +95,10 @@ def split(path: str) -> list[str]:
     return inner.split("/") if len(path) > 1 else []
 
 
-def normalised(path: str) -> str:
-    """Return the path as the most generous server might read it.
-
-    A fragment cut (Node's parser takes one in a request target), percent-escapes opened (also doubled ones),
-    backslashes turned, `;parameters` cut, `.` and `..` resolved (RFC 3986, section 5.2.4), empty segments dropped.
-    """
-    path = path.partition("#")[0]
-    for _ in range(3):
-        opened = unquote(path, errors="replace")
-        if opened == path:
-            break
-        path = opened
-    kept: list[str] = []
-    for segment in path.replace("\\", "/").split("/"):
-        name = segment.partition(";")[0].strip()
-        if name == "..":
-            del kept[-1:]
-        elif name not in {"", "."}:
-            kept.append(name)
-    return "/" + "/".join(kept)
-
-
 class EndpointTable:
     """All endpoints of one configuration, ready to be matched."""
 
-    __slots__ = ("_by_length", "_literal", "endpoints")
+    __slots__ = ("_by_length", "_literal", "_literals", "endpoints")
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self.endpoints: Mapping[str, Endpoint] = MappingProxyType({e.pattern: e for e in endpoints})
@@ -131,6 +109,12 @@ class EndpointTable:
         for patterns in by_length.values():
             patterns.sort(key=lambda entry: [segment.startswith(":") for segment in entry[0]])
         self._by_length = by_length
+        # No reading of a path is an endpoint whose words the path does not hold.
+        self._literals = [
+            (endpoint, [segment for segment in segments if not segment.startswith(":")])
+            for patterns in by_length.values()
+            for segments, endpoint in patterns
+        ]
         # Patterns without a parameter, found at one look: nothing is left of them to be read in two ways.
         self._literal = {
             "/" + "/".join(segments): Match(endpoint, MappingProxyType({}))
@@ -148,23 +132,40 @@ class EndpointTable:
         if literal is not None:
             return literal
         plain = self._find(path)
-        if _SUSPICIOUS.search(path) is None:
+        if SUSPICIOUS.search(path) is None:
             return plain
-        other = self._find(normalised(path))
-        if other is None or (plain is not None and other.endpoint is plain.endpoint):
-            return plain
-        if plain is not None:
-            mode = mode_of(plain.endpoint)
-            if stricter(mode, mode_of(other.endpoint)) is mode:
-                return Match(plain.endpoint, plain.parameters, ambiguous=True)
-        return Match(other.endpoint, other.parameters, ambiguous=True)
+        found = {} if plain is None else {plain.endpoint.pattern: plain}
+        for match in self._read_otherwise(path, plain):
+            found.setdefault(match.endpoint.pattern, match)
+        if not found:
+            return None
+        chosen, *others = found.values()
+        for match in others:
+            mode = mode_of(chosen.endpoint)
+            if stricter(mode, mode_of(match.endpoint)) is not mode:
+                chosen = match
+        ambiguous = bool(others) or plain is None or _may_be_query(path, chosen.endpoint)
+        return Match(chosen.endpoint, chosen.parameters, ambiguous)
 
-    def _find(self, path: str) -> Match | None:
+    def _read_otherwise(self, path: str, plain: Match | None) -> list[Match]:
+        """Return the endpoints that a path is by the readings of other servers; `plain` is what it is as it stands."""
+        text = full_decoding(path).lower()
+        named = [endpoint for endpoint, literals in self._literals if all(literal in text for literal in literals)]
+        if not named or (plain is not None and named == [plain.endpoint]):
+            return []
+        others = readings(path)
+        if others is None:  # too many to follow; it could be any of these
+            return [Match(endpoint, MappingProxyType({})) for endpoint in named]
+        # To some, Fastify among them, a parameter may be empty.
+        found = (self._find(other, empty=True) for other in (*others, path))
+        return [match for match in found if match is not None]
+
+    def _find(self, path: str, *, empty: bool = False) -> Match | None:
         segments = split(path)
         lowered = [segment.lower() for segment in segments]
         for pattern, endpoint in self._by_length.get(len(segments), ()):
             for expected, given in zip(pattern, lowered, strict=True):
-                if expected != given and not (expected.startswith(":") and given):
+                if expected != given and not (expected.startswith(":") and (given or empty)):
                     break
             else:
                 parameters = {
@@ -174,3 +175,10 @@ class EndpointTable:
                 }
                 return Match(endpoint, parameters)
         return None
+
+
+def _may_be_query(path: str, endpoint: Endpoint) -> bool:
+    """Whether what follows a semicolon would be a stage if it were taken for the query."""
+    names = {location.name for _, location in endpoint.judge.plan.queries}
+    behind = path.partition(";")[2]
+    return bool(names and behind) and any(name in names for name, _ in parameters(behind))

@@ -6,7 +6,7 @@ import socket
 import string
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,20 +44,70 @@ http {
 """)
 
 
+ROUTING = string.Template("""
+daemon off;
+master_process off;
+pid $folder/nginx.pid;
+error_log $folder/error.log warn;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path $folder/body;
+  proxy_temp_path $folder/proxy;
+  fastcgi_temp_path $folder/fastcgi;
+  uwsgi_temp_path $folder/uwsgi;
+  scgi_temp_path $folder/scgi;
+  $servers
+}
+""")
+SERVER = string.Template("""
+  server {
+    listen 127.0.0.1:$port;
+    merge_slashes $merge;
+    keepalive_requests 100000;
+    $locations
+  }
+""")
+
+
 @contextlib.contextmanager
 def running(folder: Path, upstream: int) -> Iterator[int]:
     """Run nginx before an upstream, and give its port; skips the test where nginx is not installed."""
+    port = _free_port()
+    with _serving(folder, CONFIG.substitute(folder=folder, port=port, upstream=upstream), [port]):
+        yield port
+
+
+@contextlib.contextmanager
+def routing(folder: Path, locations: Mapping[str, str]) -> Iterator[list[int]]:
+    """Run nginx with a server for each setting of merge_slashes, and give their ports; skips as `running` does."""
+    ports = [_free_port() for _ in locations]
+    servers = "".join(
+        SERVER.substitute(port=port, merge=merge, locations=text)
+        for port, (merge, text) in zip(ports, locations.items(), strict=True)
+    )
+    with _serving(folder, ROUTING.substitute(folder=folder, servers=servers), ports):
+        yield ports
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def _serving(folder: Path, text: str, ports: Iterable[int]) -> Iterator[None]:
     binary = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if binary is None:
         pytest.skip("needs nginx, which `make test` installs on Debian")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.substitute(folder=folder, port=port, upstream=upstream))
+    config.write_text(text)
     process = subprocess.Popen([binary, "-c", config, "-p", folder], stderr=subprocess.DEVNULL)
     try:
-        _wait_for(port, process)
-        yield port
+        for port in ports:
+            _wait_for(port, process)
+        yield
     finally:
         process.terminate()
         process.wait(10)
