@@ -15,15 +15,21 @@ from gateway.commands.plan import REMEDIATION, RemediationOption, plan
 from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration import control, ledger
 from gateway.migration.catalog import Target
+from gateway.migration.database import Connection
 from gateway.migration.finishing import finish, undo_rows
 from gateway.migration.guard import guard_status, set_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.metrics import MigrationMetrics, served
+from gateway.migration.planning import recorded_faults
 from gateway.migration.progress import Bar, JsonLines, Reporter
+from gateway.migration.remediation import Remediation
+from gateway.migration.running import Runner
 from gateway.migration.snapshot import dump
 from gateway.migration.starting import TakeSnapshot, start
 from gateway.migration.undo import Undo, edited
 from gateway.migration.verification.verifier import verify
+from gateway.migration.wording import counted
+from gateway.stages.vocabulary import Vocabulary
 
 SAMPLE = 100
 MOST_LINES = 20  # of a list for people; machines get all
@@ -83,11 +89,25 @@ def run(
             metrics=metrics,
         )
         counts = runner.run()
-        invalid = (
-            f", {counts['invalid_rows']:,} rows cannot be mapped, see {remediation}" if counts["invalid_rows"] else ""
-        )
-        reporter.note(f"done: {counts['updated']:,} values made canonical in {counts['done']:,} batches{invalid}")
-    return 1 if counts["invalid_rows"] else 0
+        invalid = counts["invalid_rows"]
+        if invalid:
+            _tell_recorded(connection, runner, session.vocabulary, remediation, reporter)
+        left = f", {counted(invalid, 'row')} cannot be mapped, see {remediation}" if invalid else ""
+        values, batches = counted(counts["updated"], "value"), counted(counts["done"], "batch", "batches")
+        reporter.note(f"done: {values} made canonical in {batches}{left}")
+    return 1 if invalid else 0
+
+
+def _tell_recorded(
+    connection: Connection, runner: Runner, vocabulary: Vocabulary, path: Path, reporter: Reporter
+) -> None:
+    """List what a run left out, as it stands in the end: the list from its start lacks what came in meanwhile."""
+    with Remediation(path) as file:
+        for target in runner.targets:
+            for fault in recorded_faults(connection, target, vocabulary, runner.run_id):
+                file.add(fault)
+    for line in file.told():
+        reporter.note(line)
 
 
 def _snapshot(session: Session, folder: Path | None, name: str | None, *, no_snapshot: bool) -> TakeSnapshot | None:
@@ -129,16 +149,21 @@ def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOp
 def _lines(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     batches = ", ".join(f"{count:,} {name}" for name, count in document["batches"].items())
     yield "run", f"{document['run']}, {document['status']}"
-    yield "rows", f"{document['rowsDone']:,} of {document['rows']:,} looked at, {document['updated']:,} values changed"
+    changed = counted(document["updated"], "value")
+    yield "rows", f"{document['rowsDone']:,} of {document['rows']:,} looked at, {changed} changed"
     yield "batches", batches
-    yield "cannot be mapped", f"{document['invalidRows']:,} rows"
-    yield "guard", f"{document['guard']['mode']}, {document['guard']['seen']:,} names came in that are not canonical"
+    yield "cannot be mapped", counted(document["invalidRows"], "row")
+    yield "guard", f"{document['guard']['mode']}, {_seen(document['guard']['seen'])}"
     yield "reads", document["reads"]
     yield "vocabulary", document["vocabulary"]
     yield "snapshot", document["snapshot"]
     for name, key in (("waiting", "waitingFor"), ("last error", "lastError")):
         if document[key]:
             yield name, document[key]
+
+
+def _seen(names: int) -> str:
+    return f"{counted(names, 'name')} came in that {'is' if names == 1 else 'are'} not canonical"
 
 
 @migrate.command()
@@ -184,7 +209,7 @@ def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
                 reporter.note(f"left alone: {value.table}.{value.column}, key {value.key}: was {value.before!r}, {now}")
         if left > MOST_LINES:
             reporter.note(f"and {left - MOST_LINES:,} more")
-        reporter.note(f"undone: {restored:,} values restored, {left:,} edited since and left alone")
+        reporter.note(f"undone: {counted(restored, 'value')} restored, {left:,} edited since and left alone")
 
 
 @migrate.command()
@@ -211,7 +236,7 @@ def guard(
     if as_json:
         print_json({"mode": seen["mode"], "seen": seen["seen"]})
     else:
-        show(f"guard: {seen['mode']}; {seen['seen']:,} names came in that are not canonical")
+        show(f"guard: {seen['mode']}; {_seen(seen['seen'])}")
 
 
 @migrate.command(name="finish")
@@ -236,15 +261,16 @@ def end(
                 report = verify(other, session.vocabulary, sample=SAMPLE, seed=0)
             if not report.holds:
                 show(
-                    f"verify finds {len(report.violations)} violations, nothing was removed; see: stage-gateway verify"
+                    f"verify finds {counted(len(report.violations), 'violation')}, nothing was removed; "
+                    "see: stage-gateway verify"
                 )
                 return 1
         if not yes:
             show(
-                f"finish would remove the views, triggers and progress, and the undo rows of {rows:,} values, "
+                f"finish would remove the views, triggers and progress, and the undo rows of {counted(rows, 'value')}, "
                 "which can then no longer be undone; say --yes to do it"
             )
             return 1
         finish(connection)
-    show(f"finished; {rows:,} values can no longer be undone")
+    show(f"finished; {counted(rows, 'value')} can no longer be undone")
     return 0

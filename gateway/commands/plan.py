@@ -11,7 +11,9 @@ from rich.table import Table
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration.mapping import spellings
-from gateway.migration.planning import ColumnPlan, Remediation, faults_of, plan_column
+from gateway.migration.planning import ColumnPlan, faults_of, plan_column
+from gateway.migration.remediation import Remediation
+from gateway.migration.wording import counted
 
 MOST_LINES = 50  # of a table for people; machines get all
 
@@ -77,6 +79,7 @@ def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) 
 def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation) -> None:
     table = Table("table", "column", "fund", "value", "becomes", "rows")
     changes = [(plan.target, change) for plan in plans for change in plan.changes]
+    changes.sort(key=lambda pair: pair[1].canonical is not None)  # what somebody must look at comes first
     for target, change in changes[:MOST_LINES]:
         shown = (change.fund or "–", repr(change.name), change.canonical or "cannot be mapped", f"{change.rows:,}")
         table.add_row(target.table, target.column, *shown)
@@ -85,10 +88,9 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
     if len(changes) > MOST_LINES:
         show(f"and {len(changes) - MOST_LINES} more, see --json")
     for plan in plans:
-        show(
-            f"{plan.target.name}: {plan.rows:,} rows to look at in {plan.batches:,} batches, "
-            f"about {plan.seconds:,.0f} s; {plan.faults:,} values cannot be mapped"
-        )
+        rows, batches = counted(plan.rows, "row"), counted(plan.batches, "batch", "batches")
+        time, faults = f"about {plan.seconds:,.0f} s", counted(plan.faults, "value")
+        show(f"{plan.target.name}: {rows} to look at in {batches}, {time}; {faults} cannot be mapped")
     for table_name, triggers in {plan.target.table: plan.target.update_triggers for plan in plans}.items():
         if triggers:
             show(
@@ -97,7 +99,4 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
             )
     show(f"vocabulary {session.vocabulary.fingerprint}")
     if file.count:
-        show(
-            f"{file.count:,} values cannot be mapped, listed in {file.path}; "
-            "correct them, or run with --on-invalid record"
-        )
+        show(*file.told(), "correct them, or run with --on-invalid record")

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.migration import ledger
 from gateway.migration.verification.report import Report
 from gateway.migration.verification.verifier import verify
+from gateway.migration.wording import counted
 
 
 def verify_database(
@@ -60,4 +61,4 @@ def _print(report: Report) -> None:
         show(f"violation: {violation}")
     for line in report.information:
         show(f"for information: {line}")
-    show("all checks hold" if report.holds else f"{len(report.violations)} violations")
+    show("all checks hold" if report.holds else counted(len(report.violations), "violation"))

@@ -1,18 +1,16 @@
 """The plan: what a run would change, and what it could not. Reads only."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
-from gateway.errors import GatewayError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one, patiently
 from gateway.migration.mapping import Spellings, streamed
+from gateway.migration.remediation import Fault
 from gateway.migration.shapes import fragments, parameters
 from gateway.migration.spec import Shape, Spec
 from gateway.migration.statements import statement
@@ -30,19 +28,6 @@ class Change:
     name: str
     canonical: str | None
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A value that cannot be made canonical. `suggestion` is the nearest canonical name, when one is near."""
-
-    table: str
-    column: str
-    key: str
-    fund: str | None
-    value: str | None
-    reason: str
-    suggestion: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +65,16 @@ def faults_of(connection: Connection, target: Target, vocabulary: Vocabulary, na
         yield as_fault(target, vocabulary, row)
 
 
+def recorded_faults(connection: Connection, target: Target, vocabulary: Vocabulary, run: int) -> Iterator[Fault]:
+    """Yield what a run left out of a column, a few rows in memory at a time."""
+    values = {"run": run, "target": target.target_id}
+    for row in streamed(connection, statement("recorded", **target.slots()), values):
+        yield as_fault(target, vocabulary, row)
+
+
 def as_fault(target: Target, vocabulary: Vocabulary, row: Mapping[str, Any]) -> Fault:
     """Return a row of the statement `faults` with its suggestion."""
     unknown = row["reason"] == "disallowed_value" and row["value"] is not None
     suggestion = vocabulary.nearest(row["value"]) if unknown else None
     table = f"{target.schema}.{target.table}"
     return Fault(table, target.column, row["key"], row["fund"], row["value"], row["reason"], suggestion)
-
-
-class Remediation:
-    """The file of what cannot be mapped, one JSON object a line; made with the first line. Use it as a context."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.count = 0
-        self._file: Any = None
-
-    def __enter__(self) -> "Remediation":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def add(self, fault: Fault) -> None:
-        """Write one line. Raises GatewayError when the file cannot be written."""
-        line = {name: getattr(fault, name) for name in Fault.__slots__}
-        try:
-            if self._file is None:
-                self._file = self.path.open("w", encoding="utf-8")
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise GatewayError(f"{self.path}: cannot be written: {error.strerror}; name another file") from error
-        self.count += 1

@@ -5,7 +5,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from gateway.migration.catalog import Target
 from gateway.migration.writing import Batch, Written
@@ -56,6 +65,14 @@ def _number(text: str | None, is_number: bool) -> Any:
     return int(text) if text is not None and is_number else text
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """The time that is left, once it can be told."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time and what it is, nothing as long as nobody knows it."""
+        return Text() if task.time_remaining is None else Text.assemble(super().render(task), " left")
+
+
 class Bar:
     """A progress bar with rows a second and the time that is left. Use it as a context."""
 
@@ -65,11 +82,11 @@ class Bar:
             BarColumn(),
             TaskProgressColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[pace]} rows/s, left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[pace]}"),
+            _TimeLeft(),
             console=console,
         )
-        self._task = self._progress.add_task("rows", total=None, pace="–")
+        self._task = self._progress.add_task("rows", total=None, pace="")
 
     def __enter__(self) -> "Bar":
         self._progress.start()
@@ -86,7 +103,10 @@ class Bar:
         """Move the bar on."""
         speed = self._progress.tasks[0].speed
         self._progress.update(
-            self._task, advance=batch.row_count, description=target.name, pace="–" if speed is None else f"{speed:,.0f}"
+            self._task,
+            advance=batch.row_count,
+            description=target.name,
+            pace="" if speed is None else f"{speed:,.0f} rows/s",
         )
 
     def note(self, text: str) -> None:

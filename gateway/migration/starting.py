@@ -15,13 +15,15 @@ from gateway.migration.guard import install_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
-from gateway.migration.planning import Remediation, faults_of
+from gateway.migration.planning import faults_of
 from gateway.migration.progress import Reporter
 from gateway.migration.reads import check_views, install_views
+from gateway.migration.remediation import Remediation
 from gateway.migration.running import OnInvalid, Runner
 from gateway.migration.shapes import fragments, parameters
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
+from gateway.migration.wording import counted
 from gateway.stages.vocabulary import Vocabulary
 
 TakeSnapshot = Callable[[Sequence[Target]], str]
@@ -66,7 +68,7 @@ def start(
     else:
         run_id = before.run_id
         connection.execute(statement("resume_run"), {"run": run_id, "on_invalid": on_invalid})
-        reporter.note(f"going on with run {run_id}: {before.open_batches} batches were left")
+        reporter.note(f"going on with run {run_id}: left to do: {counted(before.open_batches, 'batch', 'batches')}")
     known = {target.target_id: maps[target.name] for target in numbered if target.name in maps}
     return Runner(connection, spec, vocabulary, numbered, run_id, on_invalid, reporter, metrics, known)
 
@@ -101,8 +103,7 @@ def _maps_without_faults(
                     file.add(fault)
     if file.count and on_invalid == "refuse":
         raise RefusedError(
-            f"{file.count:,} values cannot be mapped, listed in {path}; nothing was written; correct them, or run with "
-            "--on-invalid record"
+            "\n".join([*file.told(), "nothing was written; correct them, or run with --on-invalid record"])
         )
     return maps
 

@@ -8,9 +8,11 @@ from typing import Any
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
-from gateway.migration.planning import Fault, as_fault
+from gateway.migration.planning import as_fault
+from gateway.migration.remediation import Fault
 from gateway.migration.shapes import broken, exactly, fragments, parameters
 from gateway.migration.statements import statement
+from gateway.migration.wording import counted
 from gateway.stages.vocabulary import Vocabulary
 
 
@@ -146,12 +148,13 @@ class Writer:
         place = f"{self._target.name}, keys {batch.range_start} to {batch.range_end}"
         if made["broken"]:
             raise InvariantError(
-                f"{place}: {made['broken']} rows did not come out canonical with weights that sum to 1; "
+                f"{place}: {counted(made['broken'], 'row')} did not come out canonical with weights that sum to 1; "
                 "the batch was rolled back"
             )
         if made["kept"] != made["updated"]:
             raise InvariantError(
-                f"{place}: {made['updated']} rows written but {made['kept']} undo rows; the batch was rolled back"
+                f"{place}: {counted(made['updated'], 'row')} written but {counted(made['kept'], 'undo row')}; "
+                "the batch was rolled back"
             )
 
     def _left_over(self, values: Mapping[str, Any]) -> list[Fault]:
@@ -176,6 +179,7 @@ _BY_TRIGGER = {
 def _refusal(faults: Sequence[Fault]) -> str:
     first = faults[0]
     what = _BY_TRIGGER.get(first.reason, f"{{value!r}} cannot be mapped ({first.reason})").format(value=first.value)
+    what += f", suggestion {first.suggestion}" if first.suggestion else ""
     cure = "correct it" if first.reason not in _BY_TRIGGER else "disable it for the migration"
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
     return (

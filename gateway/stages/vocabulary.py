@@ -44,6 +44,7 @@ MAX_SPELLING_LENGTH = 128
 
 # 2 × characters in common, in order / characters of both: one slip in a word of four reaches 0.75.
 NEAR = 0.75
+_SEPARATORS = str.maketrans("-_", "  ")
 
 
 def normalise(text: str) -> str:
@@ -148,13 +149,17 @@ class Vocabulary:
         return self.resolve(value) or self.nearest(value)
 
     def nearest(self, value: str) -> str | None:
-        """Return the one canonical name nearest to an unknown `value`, None when none or several are near."""
-        plain = normalise(value[:MAX_SPELLING_LENGTH])
+        """Return the one canonical name nearest to an unknown `value`, None when none or several are near.
+
+        Names that differ in the separator alone are as near as can be: `series b` is `series-b` to it, whether or not
+        some other stage has an alias with a space.
+        """
+        plain = normalise(value[:MAX_SPELLING_LENGTH]).translate(_SEPARATORS)
         if not plain or len(plain) > 2 * max(map(len, self._spellings)):
             return None
         best: dict[str, float] = {}
         for spelling, name in self._spellings.items():
-            ratio = Indel.normalized_similarity(plain, spelling, score_cutoff=NEAR)
+            ratio = Indel.normalized_similarity(plain, spelling.translate(_SEPARATORS), score_cutoff=NEAR)
             best[name] = max(best.get(name, 0.0), ratio)
         top = max(best.values(), default=0.0)
         winners = [name for name, ratio in best.items() if ratio == top]

@@ -32,7 +32,7 @@ def test_finish_wants_verify_to_pass(migrated: Migration) -> None:
     migrated.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = 10000000003")
     made = migrated.command("migrate", "finish", "--yes")
     assert made.code == 1
-    assert "verify finds 1 violations, nothing was removed" in made.out
+    assert "verify finds 1 violation, nothing was removed" in made.out
     assert migrated.command("migrate", "status").code == 0
 
 

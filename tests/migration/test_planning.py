@@ -53,7 +53,7 @@ def test_faults_are_listed_with_suggestions(migration: Migration) -> None:
     )
     made = migration.command("migrate", "plan")
     assert made.code == 1
-    assert f"2 values cannot be mapped, listed in {migration.remediation}" in made.out
+    assert f"listed in {migration.remediation}" in made.out
     lines = [json.loads(line) for line in migration.remediation.read_text().splitlines()]
     assert [(line["column"], line["value"], line["reason"], line["suggestion"]) for line in lines] == [
         ("stage", "Sereis A", "disallowed_value", "series-a"),

@@ -109,4 +109,4 @@ def test_rows_that_are_canonical_are_left_alone(bare: Migration) -> None:
     assert bare.execute("SELECT count(*) FROM stage_migration_batches") == [(0,)]
     made = bare.verify()
     assert made.code == 0
-    assert "weights do not sum to 1 in 1 rows, as at the start" in made.out
+    assert "weights do not sum to 1 in 1 row, as at the start" in made.out

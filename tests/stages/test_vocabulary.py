@@ -141,6 +141,14 @@ def test_an_unknown_value_gets_the_nearest_as_suggestion_when_one_is_near(
     assert vocabulary.suggestion(value) == suggestion
 
 
+@pytest.mark.parametrize("separator", " -_")
+@pytest.mark.parametrize("stage", ["pre-seed", "series-a", "series-b", "series-c", "series-c+"])
+def test_another_separator_is_nearest_to_its_own_stage(stage: str, separator: str) -> None:
+    """A name with another separator is suggested its own stage, also where only other stages have such an alias."""
+    others = {alias: name for alias, name in Vocabulary().aliases.items() if name != stage}
+    assert Vocabulary(aliases=others).suggestion(stage.replace("-", separator)) == stage
+
+
 @given(st.text(max_size=20))
 def test_a_suggestion_is_canonical_or_none(value: str) -> None:
     """Whatever the client sends, only a canonical value is ever suggested."""

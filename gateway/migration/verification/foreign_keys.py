@@ -27,7 +27,8 @@ def check(connection: Connection, report: Report) -> None:
         row = connection.execute(orphans).fetchone()
         if row is None or not row["rows"]:
             continue
-        what = f"{row['rows']} rows refer to none in {key['parent']}"
+        refer = "row refers" if row["rows"] == 1 else "rows refer"
+        what = f"{row['rows']:,} {refer} to none in {key['parent']}"
         if key["validated"]:
             report.add("foreign keys", place, what)
         else:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.migration.wording import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -65,9 +67,9 @@ class Report:
         """Yield the lines to paste into a CHANGELOG."""
         rows = sum(count["rows"] for count in self.counts)
         changed = sum(count["undoRows"] for count in self.counts)
-        result = "passed" if self.holds else f"found {len(self.violations)} violations"
-        columns = len(self.counts)
-        yield f"- Stored investment stages normalised: {changed:,} values changed of {rows:,} in {columns} columns."
+        result = "passed" if self.holds else f"found {counted(len(self.violations), 'violation')}"
+        values, columns = counted(changed, "value"), counted(len(self.counts), "column")
+        yield f"- Stored investment stages normalised: {values} changed of {rows:,} in {columns}."
         yield (
             f"- `stage-gateway verify` {result} on {day} (run {self.run}, vocabulary {self.vocabulary}, "
             f"sample {self.sample}, seed {self.seed}, PostgreSQL {self.versions['postgresql']})."

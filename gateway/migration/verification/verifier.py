@@ -11,6 +11,7 @@ from gateway.migration.verification import foreign_keys
 from gateway.migration.verification.queries import query, slots
 from gateway.migration.verification.rederive import parsed, rederive
 from gateway.migration.verification.report import Report
+from gateway.migration.wording import counted
 from gateway.stages.vocabulary import Vocabulary
 
 MOST_NAMED = 20  # keys in a line; the count is always whole
@@ -96,7 +97,7 @@ class _Column:
         self._report.check("canonical")
         for row in self._all(f"residue_{self._column['shape']}"):
             value = "a value of the wrong type" if row["value"] is None else repr(row["value"])
-            what = f"{value} in {row['rows']} places, keys {', '.join(row['keys'])}"
+            what = f"{value} in {counted(row['rows'], 'place')}, keys {', '.join(row['keys'])}"
             self._report.add("canonical", f"{self._place}, fund {row['fund'] or 'none'}", what)
 
     def rows_and_nulls(self) -> None:
@@ -110,7 +111,7 @@ class _Column:
             return
         expected = start + row["change"]
         if row["rows"] != expected:
-            what = f"{row['rows']} rows, expected {expected}: {start} at the start, {row['change']:+} since"
+            what = f"{counted(row['rows'], 'row')}, expected {expected}: {start} at the start, {row['change']:+} since"
             if row["is_partition"]:  # a statement on the partitioned table fires none of the triggers that count
                 what += "; what comes or goes through the partitioned table is not counted"
                 self._report.information.append(f"{self._place}: {what}")
@@ -118,7 +119,7 @@ class _Column:
                 self._report.add("rows", self._place, what)
         most = self._row["nulls_at_start"] + row["nulls_seen"]
         if row["nulls"] > most:
-            what = f"{row['nulls']} NULLs, at most {most} were there at the start or came in"
+            what = f"{counted(row['nulls'], 'NULL')}, at most {most:,} were there at the start or came in"
             self._report.add("nulls", self._place, what)
         self._named("nulls", "became NULL after the migration wrote it", self._all("emptied"))
         [undo] = self._all("undo_rows")
@@ -137,7 +138,7 @@ class _Column:
             self._named("weights", "weights do not sum to 1, in more rows than at the start", others)
         elif others:
             self._report.information.append(
-                f"{self._place}: weights do not sum to 1 in {len(others)} rows, as at the start"
+                f"{self._place}: weights do not sum to 1 in {counted(len(others), 'row')}, as at the start"
             )
 
     def undo_rows(self) -> None:
@@ -145,13 +146,13 @@ class _Column:
         self._report.check("undo rows")
         [row] = self._all("undo_rows")
         if row["there"] != row["left_by_batches"]:
-            what = f"{row['there']} undo rows, batches left {row['left_by_batches']}"
+            what = f"{counted(row['there'], 'undo row')}, batches left {row['left_by_batches']}"
             self._report.add("undo rows", self._place, what)
         self._named("undo rows", "was changed after it was written", self._all("broken_seals"))
         [standing] = self._all("standing")
-        for name, meaning in (("edited", "edited since the migration wrote them"), ("gone", "gone with their rows")):
+        for name, meaning in (("edited", "edited since the migration"), ("gone", "whose row is gone")):
             if standing[name]:
-                self._report.information.append(f"{self._place}: {standing[name]} values {meaning}")
+                self._report.information.append(f"{self._place}: {counted(standing[name], 'value')} {meaning}")
 
     def sample(self, size: int, seed: int) -> None:
         """Check a random sample of what was written against what the second implementation makes of it."""
@@ -176,4 +177,4 @@ class _Column:
         if rows:
             keys = ", ".join(row["key"] for row in rows[:MOST_NAMED])
             more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-            self._report.add(check, self._place, f"{what}: {len(rows)} rows, keys {keys}{more}")
+            self._report.add(check, self._place, f"{what}: {counted(len(rows), 'row')}, keys {keys}{more}")

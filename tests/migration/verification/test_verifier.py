@@ -98,7 +98,7 @@ def test_what_an_application_may_do_is_no_violation(migrated: Migration) -> None
     migrated.execute("UPDATE portfoliocompanies SET stage = 'series-b' WHERE id = %s", [key])
     made = migrated.verify()
     assert made.code == 0, made.out
-    assert "public.portfoliocompanies.stage: 1 values edited since the migration wrote them" in made.out
+    assert "public.portfoliocompanies.stage: 1 value edited since the migration" in made.out
 
 
 def test_report_holds_versions_counts_and_checks(migrated: Migration) -> None:
@@ -176,7 +176,7 @@ def test_orphans_under_a_constraint_that_is_not_valid_are_information(bare: Migr
     )
     made = bare.verify()
     assert made.code == 0, made.out
-    assert "public.t, old: 1 rows refer to none in funds, which may have been so before" in made.out
+    assert "public.t, old: 1 row refers to none in funds, which may have been so before" in made.out
 
 
 @pytest.mark.parametrize("name", ["u", "t", 'we"ird'])
