@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support.process import COMMAND, Gateway, configuration, eventually
+from support.clock import eventually
+from support.process import COMMAND, Gateway, configuration
 from support.prometheus import Server, alertmanager, free_port, prometheus
 from support.redis import running
 from support.upstream import RecordingUpstream

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import eventually
 from support.image import ROOT, Builder, Container, Image, missing
-from support.process import configuration, eventually
+from support.process import configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, exchange, request
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from support.clock import eventually
 from support.deployed import dashboard, migration_gauges, panels
-from support.process import Gateway, configuration, eventually
+from support.process import Gateway, configuration
 from support.prometheus import Server, alertmanager, prometheus
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request

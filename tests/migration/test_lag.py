@@ -5,10 +5,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.clock import eventually
 from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import Server
-from support.process import eventually
 
 from gateway.migration.lag import Reading, must_wait
 from gateway.migration.spec import Lag

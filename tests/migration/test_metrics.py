@@ -3,8 +3,9 @@
 import socket
 import urllib.request
 
+from support.clock import eventually
 from support.migration import Migration
-from support.process import Samples, eventually
+from support.process import Samples
 
 
 def free_port() -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import eventually
 from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import EMBEDDED, Server, versions
-from support.process import eventually
 from support.tables import ALL_SPELLINGS
 
 from gateway.migration.running import MOST_ROUNDS

@@ -10,8 +10,9 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
+from support.clock import eventually
 from support.length import LONG
-from support.process import Gateway, Serve, configuration, eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import OK
 from support.wire import BrokenOffError, Client, exchange, request
 

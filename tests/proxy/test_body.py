@@ -6,7 +6,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
 

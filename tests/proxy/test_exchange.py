@@ -7,7 +7,8 @@ import time
 import uuid
 
 import pytest
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, exchange, parse_head, request
 

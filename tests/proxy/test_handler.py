@@ -5,7 +5,8 @@ import uuid
 from typing import Any
 
 import pytest
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 

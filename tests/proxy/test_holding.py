@@ -5,7 +5,8 @@ import time
 
 import pytest
 import xxhash
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, exchange, request
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.process import Gateway, Samples, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Samples, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Response, exchange, request
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 

@@ -5,7 +5,8 @@ import socket
 import time
 
 import pytest
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import BrokenOffError, Client, exchange, request
 

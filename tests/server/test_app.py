@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import COMMAND, Gateway, configuration, eventually
+from support.clock import PATIENCE, at_least, eventually
+from support.process import COMMAND, Gateway, configuration
 from support.upstream import OK, Conversation, RecordingUpstream
 from support.wire import Client, exchange, request
 
@@ -48,13 +48,13 @@ class Gate:
 
     def __call__(self, conversation: Conversation) -> None:
         conversation.read_body()
-        self.opened.wait(10)
+        self.opened.wait(PATIENCE)
         conversation.send(OK)
 
 
 def test_drain(start: Start, upstream: RecordingUpstream) -> None:
     """On SIGTERM: not ready, still answering with `Connection: close`, then closed; what is under way ends; exit 0."""
-    gateway, gate = start(drainSeconds=6), Gate()
+    gateway, gate = start(drainSeconds=30), Gate()  # of which 5 s are for what comes below
     with Client(gateway.port) as resting, Client(gateway.port) as waiting:
         assert resting.send(request("GET", "/")).response().value("connection") is None
         with upstream.scripted(gate):
@@ -81,11 +81,10 @@ def test_drain_has_an_end(start: Start, upstream: RecordingUpstream) -> None:
     with upstream.scripted(gate), Client(gateway.port) as client:
         client.send(request("GET", "/slow"))
         upstream.wait_for(1)
-        begin = time.monotonic()
-        gateway.signal(signal.SIGTERM)
-        assert gateway.wait(8) == 0
+        with at_least(0.4):
+            gateway.signal(signal.SIGTERM)
+            assert gateway.wait() == 0
         gate.opened.set()
-    assert time.monotonic() - begin > 0.4
 
 
 def test_second_signal_ends_the_wait(start: Start, upstream: RecordingUpstream) -> None:
@@ -97,7 +96,7 @@ def test_second_signal_ends_the_wait(start: Start, upstream: RecordingUpstream) 
         gateway.signal(signal.SIGTERM)
         gateway.wait_for_log("draining")
         gateway.signal(signal.SIGTERM)
-        assert gateway.wait(8) == 0
+        assert gateway.wait() == 0
         gate.opened.set()
 
 
@@ -110,8 +109,7 @@ def sized(conversation: Conversation) -> None:
 async def ask_without_reading(app: App, port: int, size: int) -> Client | None:
     """Ask for a response of this size; returns the client when all of it gets written though nobody reads."""
     client = await asyncio.to_thread(lambda: Client(port, receive_buffer=4096).send(request("GET", f"/{size}")))
-    deadline = time.monotonic() + 0.15
-    while time.monotonic() < deadline:
+    for _ in range(10):  # the upstream is a thread of this process: where that is slow, so are these
         await asyncio.sleep(0.03)
         if not app.carrier.in_flight:
             return client
@@ -130,7 +128,7 @@ async def test_drain_sends_all_of_a_response(upstream: RecordingUpstream, tmp_pa
     app = App(settings, load(file))
     ports: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(app.run(lambda port, _: ports.set_result(port)))
-    port = await asyncio.wait_for(ports, 10)
+    port = await asyncio.wait_for(ports, PATIENCE)
     with upstream.scripted(sized):
         fits, too_much, waiting = 0, 16_000_000, None
         while too_much - fits > 8_000:
@@ -151,7 +149,7 @@ async def test_drain_sends_all_of_a_response(upstream: RecordingUpstream, tmp_pa
         response = await asyncio.to_thread(waiting.response)
         waiting.sock.close()
     assert len(response.body) == fits
-    await asyncio.wait_for(serving, 5)
+    await asyncio.wait_for(serving, PATIENCE)
 
 
 def test_interrupt(start: Start) -> None:
@@ -179,7 +177,12 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
 
 def run_to_its_end(folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMMAND, "serve"], env=environment(folder, **changes), capture_output=True, text=True, timeout=20, check=False
+        [COMMAND, "serve"],
+        env=environment(folder, **changes),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 

@@ -1,12 +1,12 @@
 """The calls that steer a running gateway: a person's override, and Alertmanager's alerts."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import within
 from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
@@ -62,10 +62,9 @@ class TestMode:
     def test_in_force_at_once(self, gateway: Gateway, upstream: RecordingUpstream) -> None:
         """An override is in force within 100 ms of the call, for traffic, status and metrics, and so is its end."""
         assert exchange(gateway.port, BAD).status == 422
-        begin = time.monotonic()
-        status, answer = gateway.hold(STRATEGIES, "warn")
-        response = exchange(gateway.port, BAD)
-        assert time.monotonic() - begin < 0.1
+        with within(0.1):
+            status, answer = gateway.hold(STRATEGIES, "warn")
+            response = exchange(gateway.port, BAD)
         assert (status, answer["mode"], answer["stored"]) == (200, "warn", True)
         assert (response.status, response.values("x-stage-warning")) == (200, ["reason=alias; count=1"])
         found = gateway.status()["endpoints"][STRATEGIES]
@@ -137,8 +136,7 @@ class TestMode:
     def test_time_limit(self, gateway: Gateway) -> None:
         """An override for a time ends by itself, soon after its end, and that is told."""
         told = len(gateway.logs("override expired"))
-        gateway.hold(STRATEGIES, "off", seconds=0.3)
-        assert mode(gateway) == "off"
+        assert gateway.hold(STRATEGIES, "off", seconds=0.3)[1]["mode"] == "off"
         gateway.wait_for_log("override expired", count=told + 1, timeout=2)
         assert (mode(gateway), exchange(gateway.port, BAD).status) == ("enforce", 422)
 
@@ -249,8 +247,9 @@ class TestAlerts:
         gateway.hold(STRATEGIES, "off")
         post(gateway, alert())
         assert mode(gateway) == "off"
+        told = len(gateway.logs("override expired"))
         gateway.hold(STRATEGIES, "warn", seconds=0.1)
-        time.sleep(0.2)
+        gateway.wait_for_log("override expired", count=told + 1)
         assert mode(gateway) == "warn"
 
     @pytest.mark.parametrize(

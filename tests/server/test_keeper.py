@@ -1,6 +1,5 @@
 """Overrides kept in step with their store: in real processes that share a Redis, and alone in a directory."""
 
-import asyncio
 import json
 import os
 import signal
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import COMMAND, Gateway, configuration, eventually
+from support.clock import PATIENCE, eventually, until, within
+from support.process import COMMAND, Gateway, configuration
 from support.redis import RedisServer, running
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
@@ -159,10 +159,9 @@ class TestRedis:
         one.hold(STRATEGIES, "warn")
         eventually(lambda: mode(other) == "warn")
         with server.hanging():
-            begin = time.monotonic()
-            answer = one.hold(STRATEGIES, None)[1]
+            with within(3):
+                answer = one.hold(STRATEGIES, None)[1]
             assert (answer["mode"], answer["stored"]) == ("enforce", False)
-            assert time.monotonic() - begin < 3
             assert mode(other) == "warn"
         eventually(lambda: mode(other) == "enforce", timeout=4)
         assert mode(one) == "enforce"
@@ -170,31 +169,25 @@ class TestRedis:
     def test_hanging_redis_does_not_touch_traffic(self, replicas: Replicas, server: RedisServer) -> None:
         """While Redis hangs, requests are answered as fast as ever, and a change is in force before it is stored."""
         gateway = replicas.start(server.address)
-        times: list[float] = []
         with server.hanging(), Client(gateway.port) as client:
             time.sleep(0.6)  # it is asked now
             for _ in range(60):
-                begin = time.monotonic()
-                assert client.send(BAD).response().status == 422
-                times.append(time.monotonic() - begin)
+                with within(0.1):
+                    assert client.send(BAD).response().status == 422
                 time.sleep(0.02)
             # Nobody waits for Redis before the endpoint is held, only for the call's answer.
             with ThreadPoolExecutor(1) as person:
                 held = person.submit(gateway.hold, STRATEGIES, "warn")
-                begin = time.monotonic()
                 eventually(lambda: client.send(BAD).response().status == 200, timeout=0.1)
-                times.append(time.monotonic() - begin)
                 assert not held.done()
                 assert held.result()[1]["stored"] is False
-        assert sorted(times)[-3] < 0.1
         assert [entry for entry in gateway.logs() if entry["level"] == "error"]
 
     def test_away_at_the_start(self, replicas: Replicas, server: RedisServer) -> None:
         """Without Redis the start is not delayed: `enforce` acts as warn, told everywhere, until Redis is there."""
         server.stop()
-        begin = time.monotonic()
-        gateway = replicas.start(server.address)
-        assert time.monotonic() - begin < 6  # of which the interpreter takes most
+        with within(6):  # of which the interpreter takes most
+            gateway = replicas.start(server.address)
         assert exchange(gateway.port, BAD).status == 200
         assert (mode(gateway), sources(gateway), gauge(gateway, "damaged_state")) == ("warn", ["damaged_state"], 1)
         assert "Redis: cannot be read" in (error(gateway) or "")
@@ -210,13 +203,9 @@ class TestRedis:
 
     def test_hanging_at_the_start(self, replicas: Replicas, server: RedisServer) -> None:
         """A Redis that hangs delays the start by about a second."""
-        begin = time.monotonic()
-        replicas.start()
-        plain = time.monotonic() - begin
         with server.hanging():
-            begin = time.monotonic()
-            gateway = replicas.start(server.address)
-            assert time.monotonic() - begin < plain + 2.5
+            with within(3):
+                gateway = replicas.start(server.address)
             assert mode(gateway) == "warn"
         eventually(lambda: mode(gateway) == "enforce", timeout=3)
 
@@ -235,10 +224,10 @@ class TestRedis:
     def test_end_while_it_is_away(self, replicas: Replicas, server: RedisServer) -> None:
         """An override ends without Redis too, and what a person has set meanwhile elsewhere is kept."""
         one, other = replicas.start(server.address), replicas.start(server.address)
-        one.hold(STRATEGIES, "warn", seconds=1.5)
+        one.hold(STRATEGIES, "warn", seconds=4)
         eventually(lambda: mode(other) == "warn", timeout=1)
         with server.hanging():
-            eventually(lambda: mode(one) == mode(other) == "enforce", timeout=3)
+            eventually(lambda: mode(one) == mode(other) == "enforce", timeout=6)
             other.signal(signal.SIGSTOP)  # it comes back to Redis last
             one.hold(STRATEGIES, "off")
         try:
@@ -268,10 +257,9 @@ class TestRedis:
         gateway = replicas.start(server.address)
         with server.hanging():
             gateway.hold(STRATEGIES, "warn")
-            begin = time.monotonic()
-            gateway.signal(signal.SIGTERM)
-            assert gateway.wait() == 0
-            assert time.monotonic() - begin < 4
+            with within(4):
+                gateway.signal(signal.SIGTERM)
+                assert gateway.wait() == 0
 
 
 class TestDirectory:
@@ -300,7 +288,7 @@ class TestDirectory:
             "STAGE_GATEWAY_STATE": str(first.state),
         }
         second = subprocess.run(
-            [COMMAND, "serve"], env=environment, capture_output=True, text=True, timeout=30, check=False
+            [COMMAND, "serve"], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert second.returncode == 1
         assert f"{first.state}: is in use by another gateway (process {first.process.pid} on " in second.stderr
@@ -402,11 +390,9 @@ async def test_fault_does_not_end_the_keeper(monkeypatch: pytest.MonkeyPatch, ca
     keeper = Keeper(Overrides(lambda: None), store)
     await keeper.begin()
     store.fails = True
-    await asyncio.sleep(0.2)
-    told = [keeper.error]
-    assert store.loads > 3
+    await until(lambda: store.loads > 4)
+    assert keeper.error == "RuntimeError; see the log"
     store.fails = False
-    await asyncio.sleep(0.1)
-    assert [*told, keeper.error] == ["RuntimeError; see the log", None]
+    await until(lambda: keeper.error is None)
     assert len([record for record in caplog.records if record.exc_info]) == 1
     await keeper.close()

@@ -4,7 +4,8 @@ import signal
 from typing import Any
 
 import pytest
-from support.process import Gateway, Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.process import Serve, configuration, eventually
+from support.clock import eventually
+from support.process import Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
 

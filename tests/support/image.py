@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.process import eventually
+from support.clock import eventually
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("buildah", "debootstrap", "unshare", "nsenter", "setpriv")

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from support.clock import PATIENCE, ROOM, eventually
 
 COMMAND = Path(sys.executable).with_name("stage-gateway")
 STAGES = ["pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+"]
@@ -48,14 +49,6 @@ def configuration(portfolio: int, monte_carlo: int | None = None, **members: Any
     return {"upstreams": {name: {"url": f"http://127.0.0.1:{port}"} for name, port in ports.items()}, **members}
 
 
-def eventually(condition: Callable[[], object], timeout: float = 10) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.01)
-
-
 class Gateway:
     """A running gateway. Use it as a context; it ends with the context."""
 
@@ -79,7 +72,7 @@ class Gateway:
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        serving = self.wait_for_log("serving", timeout=30)
+        serving = self.wait_for_log("serving")
         self.port: int = serving["port"]
         self.admin: int = serving["adminPort"]
 
@@ -113,7 +106,8 @@ class Gateway:
         """Return the `count`-th log line with this message, once it is there."""
         with self._news:
             ended = self._news.wait_for(
-                lambda: len(self.logs(message)) >= count or not self._reader.is_alive() or self.process.poll(), timeout
+                lambda: len(self.logs(message)) >= count or not self._reader.is_alive() or self.process.poll(),
+                timeout * ROOM,
             )
             found = self.logs(message)
             assert ended, "".join(self.lines)
@@ -134,7 +128,7 @@ class Gateway:
         address = f"http://127.0.0.1:{self.admin}{path}"
         asked = urllib.request.Request(address, data=body, method=method, headers={**bearer, **(headers or {})})
         try:
-            with _opener.open(asked, timeout=10) as answer:
+            with _opener.open(asked, timeout=PATIENCE) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -184,7 +178,7 @@ class Gateway:
 
     def wait(self, timeout: float = 15) -> int:
         """Return the exit code, once the process has ended."""
-        code = self.process.wait(timeout)
+        code = self.process.wait(timeout * ROOM)
         self._reader.join(5)
         return code
 
@@ -195,7 +189,7 @@ class Gateway:
             eventually(lambda: self.logs("draining") or self.process.poll() is not None)
             self.process.terminate()  # the second one ends the drain
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(10)

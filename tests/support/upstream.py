@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from support.clock import PATIENCE, ROOM
 from support.wire import BrokenOffError, Message, Reader, parse_head
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Upstream: yes\r\n\r\nok"
@@ -111,7 +112,7 @@ class RecordingUpstream:
                 sock.close()
                 return
             self.connections += 1
-            sock.settimeout(20)
+            sock.settimeout(PATIENCE)
             self._open.add(sock)
             self._spawn(self._serve, sock, self.connections)
 
@@ -147,7 +148,7 @@ class RecordingUpstream:
     def wait_for(self, count: int, timeout: float = 10) -> list[Received]:
         """Wait until so many requests have come."""
         with self._lock:
-            assert self._lock.wait_for(lambda: len(self.requests) >= count, timeout), self.requests
+            assert self._lock.wait_for(lambda: len(self.requests) >= count, timeout * ROOM), self.requests
             return list(self.requests)
 
     def of(self, request_id: str) -> list[Received]:

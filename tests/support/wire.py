@@ -3,6 +3,8 @@
 import socket
 from dataclasses import dataclass, field
 
+from support.clock import PATIENCE
+
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -116,7 +118,7 @@ class Response(Message):
 class Client:
     """A connection to the gateway that sends what it is told and reads whole responses."""
 
-    def __init__(self, port: int, *, timeout: float = 10, receive_buffer: int | None = None) -> None:
+    def __init__(self, port: int, *, timeout: float = PATIENCE, receive_buffer: int | None = None) -> None:
         self.sock = socket.socket()
         if receive_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -193,7 +195,7 @@ def chunked(*chunks: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
 
 
-def exchange(port: int, raw: bytes, *, timeout: float = 10) -> Response:
+def exchange(port: int, raw: bytes, *, timeout: float = PATIENCE) -> Response:
     """Send one request on a connection of its own and return the response."""
     with Client(port, timeout=timeout) as client:
         return client.send(raw).response(raw.partition(b" ")[0].decode())
