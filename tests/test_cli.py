@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from support.clock import PATIENCE
 from support.process import COMMAND, Gateway, configuration
 
 from gateway.cli import main
@@ -65,7 +66,7 @@ def run_process(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     return Ended(made.returncode, (made.stdout or b"").decode(), made.stderr.decode())

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.process import COMMAND, Gateway, configuration
 from support.prometheus import Server, alertmanager, free_port, prometheus
 from support.redis import running
@@ -80,7 +80,7 @@ class Scene:
         """Run the command line as a person does who has the token."""
         environment = {**os.environ, **self._environment}
         return subprocess.run(
-            [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=20, check=False
+            [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
 

@@ -1,10 +1,10 @@
 """The canonical requests of the plan, under the phases of a rollout, and how fast they are."""
 
 import json
-import time
 from typing import Any
 
 import pytest
+from support.clock import within
 from support.process import Gateway, Serve, configuration
 from support.upstream import RecordingUpstream, answer
 from support.wire import Client, exchange, request
@@ -115,24 +115,17 @@ def test_enforced_read_endpoint_under_write_only(serve: Serve, recorder: Recordi
 
 @pytest.mark.parametrize("mode", ["warn", "enforce"])
 def test_five_thousand_entries_are_fast(mode: str, serve: Serve, recorder: RecordingUpstream) -> None:
-    """Of 100 simulations with 5,000 entries each, 99 take less than 50 ms through the gateway."""
+    """Of 100 simulations with 5,000 entries each, 99 take less than 50 ms through the gateway, half of it its own.
+
+    Its own time is counted by the system, which other work on the machine does not change.
+    """
     gateway = serve(configuration(recorder.port, endpointMode={SIMULATE: mode}))
     stages = ["pre-seed", "seed", "series-a", "series-b", "series-c"] * 1000
     raw = request("POST", SIMULATE, body=simulation(*stages))
-    rounds = []
-    for _ in range(3):  # a busy machine gets a second chance, a slow gateway fails all three
-        rounds.append(_ninety_ninth(gateway.port, raw))
-        if rounds[-1] < 0.05:
-            break
-    assert min(rounds) < 0.05, rounds
+    before = gateway.processor_seconds()
+    with Client(gateway.port) as client:
+        for allowed in [0.05 * 100] + [0.05] * 99:  # of which one may be slow
+            with within(allowed):
+                assert client.send(raw).response().status == 200
+    assert (gateway.processor_seconds() - before) / 100 < 0.025
     assert gateway.metrics().total("stage_validation_validations_total", result="pass", mode=mode) >= 100
-
-
-def _ninety_ninth(port: int, raw: bytes) -> float:
-    times = []
-    with Client(port) as client:
-        for _ in range(100):
-            begin = time.perf_counter()
-            assert client.send(raw).response().status == 200
-            times.append(time.perf_counter() - begin)
-    return sorted(times)[98]

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from support.clock import PATIENCE
 from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, request
@@ -69,7 +70,7 @@ def test_large_request_is_not_collected(framed: str, fresh: Gateway, upstream: R
         conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     before = fresh.memory()
-    with upstream.scripted(slow), Client(fresh.port, timeout=20) as client:
+    with upstream.scripted(slow), Client(fresh.port) as client:
         assert client.send(raw).response().status == 200
     assert upstream.only().body == body
     assert fresh.memory() - before < 16 * MEGABYTE
@@ -88,10 +89,10 @@ def test_events_arrive_one_by_one(chunked: bool, place: str, gateway: Gateway, u
         for number in range(10):
             event = b"data: %d\n\n" % number
             conversation.send(b"%x\r\n%b\r\n" % (len(event), event) if chunked else event)
-            assert heard.acquire(timeout=5)
+            assert heard.acquire(timeout=PATIENCE)
         conversation.close()
 
-    with upstream.scripted(events), Client(gateway.port, timeout=5) as client:
+    with upstream.scripted(events), Client(gateway.port) as client:
         assert client.send(request("GET", place)).head().value("content-type") == "text/event-stream"
         for number in range(10):
             client.reader.until(b"data: %d\n\n" % number)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.clock import PATIENCE
 
 # None in sys.modules is how Python itself marks a module that cannot be found.
 WITHOUT_DRIVER = "import sys; sys.modules['psycopg'] = None; from gateway.cli import main; sys.exit(main())"
@@ -17,7 +18,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from support.clock import PATIENCE
 from support.process import COMMAND, configuration
 from support.prometheus import free_port
 from support.wire import exchange, request
@@ -39,7 +40,7 @@ def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
 def test_demo_once_makes_every_request_and_ends(env: dict[str, str]) -> None:
     """`demo --once` gets the answer it announced to each request, whatever the environment says, and ends with 0."""
     made = subprocess.run(
-        [*DEMO, "--once"], env=environment(env), capture_output=True, text=True, timeout=30, check=False
+        [*DEMO, "--once"], env=environment(env), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (made.returncode, re.findall(r"^\[(.*?)\]", made.stdout, re.MULTILINE)) == (0, ["ok"] * len(TRIALS))
     assert all(f"# {trial.title}" in made.stdout for trial in TRIALS)
@@ -78,10 +79,10 @@ def test_demo_serves_what_it_prints_until_interrupted() -> None:
             response = exchange(ports[0], request(trial.method, target, body=body))
             assert response.status == trial.status
             assert trial.field is None or response.values(trial.field)
-        with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/readyz", timeout=10) as ready:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/readyz", timeout=PATIENCE) as ready:
             assert ready.status == 200
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert "Traceback" not in errors
 
@@ -189,7 +190,7 @@ def test_upstreams_alone_serve_where_the_configuration_has_them(tmp_path: Path) 
             assert process.stdout is not None
             assert process.stdout.readline() == f"portfolio serves on http://127.0.0.1:{portfolio}.\n"
             assert process.stdout.readline() == f"monteCarlo serves on http://127.0.0.1:{monte_carlo}.\n"
-            again = subprocess.run(alone, env=env, capture_output=True, text=True, timeout=30, check=False)
+            again = subprocess.run(alone, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
             assert (again.returncode, again.stderr.count("\n")) == (2, 1)
             assert again.stderr.startswith(f"127.0.0.1:{portfolio}: portfolio cannot listen there")
             assert exchange(portfolio, request("GET", "/api/portfolio/strategies")).body == b"[]"
@@ -211,7 +212,7 @@ def test_upstreams_alone_need_one_that_they_know(tmp_path: Path) -> None:
         env=environment({"STAGE_GATEWAY_CONFIG": str(config)}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert (made.returncode, made.stderr) == (2, f"{config}: none of the upstreams is named portfolio or monteCarlo\n")

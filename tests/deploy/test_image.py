@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.image import ROOT, Builder, Container, Image, missing
 from support.process import configuration
 from support.upstream import Conversation, RecordingUpstream
@@ -174,7 +174,7 @@ def _migrates(image: Image, config: Path, state: Path) -> None:
         (image.root / CONFIG.lstrip("/") / name).write_bytes((ROOT / "config" / name).read_bytes())
     nowhere = {f"{PREFIX}DATABASE_URL": "postgresql://someone@127.0.0.1:9/app"}
     made = subprocess.run(
-        image.command(image.described["Cmd"], nowhere), capture_output=True, text=True, timeout=30, check=False
+        image.command(image.described["Cmd"], nowhere), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert made.returncode == 3, made.stderr
 
@@ -187,6 +187,6 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
 
 def _status(container: Container) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{container.admin}/status", timeout=10) as answer:
+    with opener.open(f"http://127.0.0.1:{container.admin}/status", timeout=PATIENCE) as answer:
         document: dict[str, Any] = json.load(answer)
     return document

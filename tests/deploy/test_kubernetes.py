@@ -10,6 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from support.clock import PATIENCE
 
 from gateway import __version__
 from gateway.errors import ConfigurationError
@@ -59,7 +60,9 @@ def kustomized(folder: Path) -> list[Document]:
     """Return what kustomize makes of a folder."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which has kustomize in it, is not installed")
-    made = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
+    made = subprocess.run(
+        ["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert made.returncode == 0, made.stderr
     return list(yaml.safe_load_all(made.stdout))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from support.clock import PATIENCE
 from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import Server
@@ -75,7 +76,7 @@ def test_server_that_crashes_is_gone_on_with(tmp_path_factory: pytest.TempPathFa
             lines = [process.stdout.readline() for _ in range(12)]
             assert all(lines)
             server.stop(signal.SIGQUIT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 3, err
             server.start()
             done = migration.execute("SELECT count(*) FROM stage_migration_batches WHERE status = 'done'")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import Server
@@ -70,7 +70,7 @@ def test_standby_that_stands_still_is_waited_for(
     assert process.poll() is None
     assert migration.execute("SELECT count(*) FROM stage_migration_batches WHERE status = 'done'") == done
     standby.execute("SELECT pg_wal_replay_resume()")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "bytes behind (limit 1,000)" in out
     assert migration.verify().code == 0

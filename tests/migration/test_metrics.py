@@ -3,7 +3,7 @@
 import socket
 import urllib.request
 
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.migration import Migration
 from support.process import Samples
 
@@ -29,7 +29,7 @@ def test_run_shows_rows_batches_and_lag(migration: Migration) -> None:
 
     def scraped() -> bool:
         nonlocal samples
-        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
             samples = Samples(answer.read().decode())
         return bool(samples.get("stage_migration_rows_done"))
 
@@ -43,7 +43,7 @@ def test_run_shows_rows_batches_and_lag(migration: Migration) -> None:
     assert {dict(labels)["status"] for labels in samples.series("stage_migration_batches")} == {
         "pending", "running", "done", "failed",
     }  # fmt: skip
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from rich.console import Console
+from support.clock import PATIENCE
 from support.migration import Migration
 
 from gateway.migration.progress import Bar, JsonLines
@@ -35,7 +36,7 @@ def test_terminal_gets_a_bar(migration: Migration) -> None:
             break
         seen += got
     os.close(reading)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     text = seen.decode()
     assert re.search(r"[\d,]+ rows/s", text)

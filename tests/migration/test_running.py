@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.databases import clone, prepare
 from support.migration import Migration
 from support.postgres import EMBEDDED, Server, versions
@@ -228,7 +228,7 @@ def test_pause_and_resume_from_another_terminal(migration: Migration) -> None:
     time.sleep(0.5)
     assert migration.execute(done) == before
     assert migration.command("migrate", "resume").code == 0
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "paused; go on with: stage-gateway migrate resume" in out
     assert "going on" in out
@@ -244,7 +244,7 @@ def test_what_comes_in_while_it_runs_is_swept(migration: Migration) -> None:
     done = json.loads(process.stdout.readline())
     migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [done["startPk"]])
     migration.execute("INSERT INTO tags VALUES (9999, '{\"PreSeed\": 1}')")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert migration.execute("SELECT stage FROM portfoliocompanies WHERE id = %s", [done["startPk"]]) == [("seed",)]
     assert migration.execute("SELECT stages FROM tags WHERE id = 9999") == [({"pre-seed": 1},)]
@@ -326,7 +326,7 @@ def test_lost_connection_is_gone_on_after(migration: Migration) -> None:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'stage-gateway%'"
         )
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err.count("\n")) == (3, 1)
     assert "the same command goes on from here" in err
     assert migration.run().code == 0
@@ -340,7 +340,7 @@ def test_interrupt_is_130(migration: Migration) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(2)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert migration.run().code == 0
     assert migration.verify().code == 0

@@ -10,7 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.length import LONG
 from support.process import Gateway, Serve, configuration
 from support.upstream import OK
@@ -71,7 +71,7 @@ class FailingUpstream:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = self._listener.accept()
-                sock.settimeout(5)
+                sock.settimeout(PATIENCE)
                 self.connections += 1
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
@@ -98,7 +98,7 @@ class FailingUpstream:
             sock.sendall(fault.says)
             time.sleep(0.01)  # a reset would overtake what was said
         if fault.then == "silence":
-            self.released.wait(5)
+            self.released.wait(PATIENCE)
         if fault.then == "reset":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.clock import PATIENCE, at_least
 
 from gateway.proxy.connection import Connection
 from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
@@ -136,19 +137,17 @@ async def test_every_exchange_has_its_own_patience(sock: socket.socket) -> None:
     """Silence counts from the exchange's own beginning and by its own bound, whatever the one before it had."""
     connection = Connection()
     connection.connection_made(Wire(sock))
-    for timeout in (60, 0.1):
+    for timeout in (60, 1):
         connection.start("GET", b"", timeout)
         connection.end()
         connection.data_received(OK)
         assert (await connection.head()).status == 200
         assert await connection.read() == b"hi"
         assert connection.finish()
-    await asyncio.sleep(0.07)
-    connection.start("GET", b"", 0.1)
-    await asyncio.sleep(0.06)  # so long after the one before it began, its patience would be at an end
-    assert connection.usable
-    with pytest.raises(UpstreamTimeoutError):
-        await asyncio.wait_for(connection.head(), 1)
+    await asyncio.sleep(0.7)
+    connection.start("GET", b"", 1)
+    with at_least(0.9), pytest.raises(UpstreamTimeoutError):
+        await asyncio.wait_for(connection.head(), PATIENCE)
     connection.connection_lost(None)
 
 

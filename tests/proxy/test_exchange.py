@@ -7,7 +7,7 @@ import time
 import uuid
 
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, exchange, parse_head, request
@@ -260,7 +260,7 @@ def test_upgrade_that_is_declined(gateway: Gateway, upstream: RecordingUpstream)
 @pytest.mark.parametrize("place", [ELSEWHERE, INSPECTED])
 def test_malformed_chunk(place: str, gateway: Gateway, upstream: RecordingUpstream) -> None:
     """A body that turns out not to be framed as its head says is answered 400, and never completed upstream."""
-    with Client(gateway.port, timeout=3) as client:
+    with Client(gateway.port) as client:
         client.send(request("POST", place, chunks=[]).removesuffix(b"0\r\n\r\n"), b"2\r\n{}\r\n")
         time.sleep(0.2)
         client.send(b"zz\r\n")
@@ -293,5 +293,5 @@ def test_client_that_leaves(gateway: Gateway, upstream: RecordingUpstream) -> No
         with Client(gateway.port) as client:
             client.send(request("GET", ELSEWHERE))
             upstream.wait_for(1)
-        assert ended.wait(1)
+        assert ended.wait(PATIENCE)
     eventually(lambda: gateway.metrics().get("stage_gateway_requests_in_flight") == 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.process import Gateway, Samples, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Response, exchange, request
@@ -88,13 +88,13 @@ async def in_process(
     app = App(settings, load(file))
     ports: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(app.run(lambda port, admin: ports.set_result((port, admin))))
-    both = await asyncio.wait_for(ports, 10)
+    both = await asyncio.wait_for(ports, PATIENCE)
     monkeypatch.setattr(orjson, "loads", failing)
     yield both
     monkeypatch.undo()
     app.stop()
     app.stop()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, PATIENCE)
 
 
 async def send(port: int, raw: bytes) -> Response:

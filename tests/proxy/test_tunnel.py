@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 from aiohttp import web
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, exchange, request
@@ -61,7 +61,7 @@ def test_a_tunnel_may_be_silent(gateway: Gateway, upstream: RecordingUpstream) -
         with contextlib.suppress(TimeoutError):
             client.sock.settimeout(1.5)
             client.sock.recv(1)
-        client.sock.settimeout(10)
+        client.sock.settimeout(PATIENCE)
         client.send(b"still there")
         assert client.reader.exactly(11) == b"still there"
 
@@ -174,6 +174,6 @@ async def test_websocket_works(serve: Serve, sockets: int) -> None:
     ):
         for text in ("seed", "x" * 200_000):
             await connection.send_str(text)
-            assert await connection.receive_str(timeout=10) == text
+            assert await connection.receive_str(timeout=PATIENCE) == text
         await connection.close()
         assert connection.close_code == 1000

@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from support.clock import eventually
+from support.clock import at_least, eventually, within
 from support.process import Gateway, Serve, configuration
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import BrokenOffError, Client, exchange, request
@@ -39,7 +39,7 @@ def resetting(conversation: Conversation) -> None:
 
 def silent(conversation: Conversation) -> None:
     conversation.read_body()
-    time.sleep(1.5)
+    conversation.reader.receive()  # until the gateway has enough of it
     conversation.close()
 
 
@@ -48,7 +48,7 @@ def ending(raw: bytes, how: str) -> Script:
         conversation.read_body()
         conversation.send(raw)
         if how == "silence":
-            time.sleep(1.5)
+            conversation.reader.receive()  # until the gateway has enough of it
         elif how == "reset":
             time.sleep(0.1)  # so that the gateway has read what came before
             conversation.reset()
@@ -89,10 +89,8 @@ def test_connection_lost_before_the_head(how: str, raw: bytes, gateway: Gateway,
 @pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 20"], ids=["nothing", "status"])
 def test_silent_upstream(raw: bytes, gateway: Gateway, upstream: RecordingUpstream) -> None:
     """An upstream that does not complete its head in time is answered 504."""
-    with upstream.scripted(ending(raw, "silence")):
-        begin = time.monotonic()
+    with upstream.scripted(ending(raw, "silence")), at_least(0.5), within(1.4):
         assert_problem(request("POST", "/x", ("X-Request-Id", "mine"), body=b"{}"), gateway, 504)
-    assert 0.5 < time.monotonic() - begin < 1.4
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_response_broken_off(how: str, raw: bytes, gateway: Gateway, upstream: R
         with pytest.raises(BrokenOffError) as broken:
             client.response()
     assert b"hello" in broken.value.seen
-    assert b"502" not in broken.value.seen
+    assert b" 502 " not in broken.value.seen
 
 
 def test_response_may_take_long(gateway: Gateway, upstream: RecordingUpstream) -> None:
@@ -134,13 +132,13 @@ def test_response_may_take_long(gateway: Gateway, upstream: RecordingUpstream) -
 
     def slow(conversation: Conversation) -> None:
         conversation.read_body()
-        conversation.send(HEAD + b"Content-Length: 5\r\n\r\n")
-        for _ in range(5):
-            time.sleep(0.3)
+        conversation.send(HEAD + b"Content-Length: 20\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.05)
             conversation.send(b"x")
 
     with upstream.scripted(slow):
-        assert exchange(gateway.port, request("GET", "/x")).body == b"xxxxx"
+        assert exchange(gateway.port, request("GET", "/x")).body == b"x" * 20
 
 
 class Stale:
@@ -200,6 +198,7 @@ def test_upstream_that_closes_after_each_response(gateway: Gateway, upstream: Re
     with upstream.scripted(answer(close=True)):
         for _ in range(5):
             assert exchange(gateway.port, request("POST", "/x", body=b"{}")).status == 200
+            eventually(lambda: not upstream.open)
             time.sleep(0.02)  # the end of the connection may come a moment after the response
     assert len({received.connection for received in upstream.requests}) == 5
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.clock import PATIENCE
 
 from gateway.errors import RefusedError
 from gateway.server.claim import FILE_NAME, Claim
@@ -33,7 +34,7 @@ def claimed(folder: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_directory_of_another_process(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.clock import ROOM
 from support.judges import EVERYDAY, body_judge, exact, feed, in_chunks, meaning
 
 from gateway.stages.judge import Sizes
@@ -174,8 +175,12 @@ def test_the_time_grows_with_the_body_and_no_faster(name: str) -> None:
     """Eight times the bytes take some eight times the time, not sixty-four."""
     plan, make, chunk, sizes = GROWING[name]
     small, large = make(8_000), make(64_000)
-    once = seconds(lambda: run(plan, small, chunk, sizes))
-    assert seconds(lambda: run(plan, large, chunk, sizes)) <= 14 * once + 0.02
+    for _ in range(ROOM):  # a busy machine gets more tries, what grows too fast fails them all
+        once = seconds(lambda: run(plan, small, chunk, sizes))
+        many = seconds(lambda: run(plan, large, chunk, sizes))
+        if many <= 14 * once + 0.02:
+            return
+    pytest.fail(f"{once:.4f} s for the small one, {many:.4f} s for the large one")
 
 
 def stream(head: bytes, repeated: bytes, tail: bytes, size: int) -> Iterator[bytes]:

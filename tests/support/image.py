@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.clock import eventually
+from support.clock import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("buildah", "debootstrap", "unshare", "nsenter", "setpriv")
@@ -169,7 +169,7 @@ class Container:
             entries = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
             return [entry for entry in entries if entry["message"] == message]
 
-        eventually(lambda: found() or self._outer.poll() is not None, timeout=30)
+        eventually(lambda: found() or self._outer.poll() is not None)
         assert found(), "".join(self.lines)
         return found()[0]
 
@@ -197,7 +197,7 @@ class Container:
         """Run a command of the image's program beside the one that runs."""
         command = self.image.command([*arguments], {**self._environment, **environment})
         entered = ["nsenter", f"--target={self.pid}", "--mount", "--pid", *command]
-        return subprocess.run(entered, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(entered, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

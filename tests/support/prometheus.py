@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
+from support.clock import PATIENCE
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus"
 FILES = ["recording.yml", "alerts.yml"]
@@ -36,7 +38,7 @@ def run(name: str, *arguments: object, folder: Path = RULES) -> tuple[int, str]:
     """Run a program in a folder to its end; returns its exit code and everything it said."""
     command = [binary(name), *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False
     )
     return done.returncode, done.stdout
 
@@ -47,7 +49,7 @@ def generate(output: Path, **numbers: object) -> None:
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in changed.items())
     (output / "numbers.toml").write_text(text, encoding="utf-8")
     command = [sys.executable, RULES / "generate.py", "--output", output, "--numbers", output / "numbers.toml"]
-    subprocess.run(list(map(str, command)), check=True, timeout=60)
+    subprocess.run(list(map(str, command)), check=True, timeout=PATIENCE)
 
 
 def free_port() -> int:
@@ -67,7 +69,7 @@ class Server:
         """Return the JSON of a GET. Raises AssertionError with what it said when it refuses."""
         address = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with _opener.open(address, timeout=10) as answer:
+            with _opener.open(address, timeout=PATIENCE) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -95,7 +97,7 @@ def _serving(program: str, port: int, folder: Path, *arguments: object) -> Itera
     try:
         for _ in range(300):
             with contextlib.suppress(OSError):
-                _opener.open(f"http://127.0.0.1:{port}/-/ready", timeout=5).close()
+                _opener.open(f"http://127.0.0.1:{port}/-/ready", timeout=PATIENCE).close()
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)

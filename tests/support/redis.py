@@ -13,6 +13,7 @@ import pytest
 import redis
 import trustme
 
+from support.clock import PATIENCE
 from support.prometheus import free_port
 
 
@@ -99,7 +100,7 @@ class RedisServer:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
-        with redis.Redis.from_url(self.trusted, socket_timeout=5) as client:
+        with redis.Redis.from_url(self.trusted, socket_timeout=PATIENCE) as client:
             yield client
 
 

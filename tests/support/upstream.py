@@ -91,7 +91,7 @@ class RecordingUpstream:
         self.script: Script = answer()
         self.requests: list[Received] = []
         self.connections = 0
-        self._open: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
         self._lock = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._closing = False
@@ -113,7 +113,7 @@ class RecordingUpstream:
                 return
             self.connections += 1
             sock.settimeout(PATIENCE)
-            self._open.add(sock)
+            self.open.add(sock)
             self._spawn(self._serve, sock, self.connections)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
@@ -128,7 +128,7 @@ class RecordingUpstream:
                     self._lock.notify_all()
                 self.script(Conversation(sock, reader, request))
                 reader.raw.clear()
-        self._open.discard(sock)
+        self.open.discard(sock)
         sock.close()
 
     def reset(self) -> None:
@@ -165,7 +165,7 @@ class RecordingUpstream:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         self._listener.close()
-        for sock in list(self._open):
+        for sock in list(self.open):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
