@@ -22,7 +22,7 @@ from gateway.commands.output import JsonOption, print_json, show
 from gateway.errors import GatewayError
 from gateway.rules.load import load, warnings
 from gateway.rules.model import schema
-from gateway.settings import Settings, read_settings
+from gateway.settings import Settings, read_settings, unread_variables
 from gateway.telemetry.logs import set_up
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def serve(config: ConfigOption = None) -> None:
     from gateway.server.app import App
 
     settings = _settings(config)
-    set_up(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
 
     async def work() -> None:
         await App(settings, load(settings.config, dry_run=settings.dry_run)).run()
@@ -157,7 +157,7 @@ def demo(
     if upstreams:
         _run(run_upstreams(load(settings.config), typer.echo))
         return 0
-    set_up("warning" if settings.log_level.lower() == "info" else settings.log_level)
+    set_up("warning" if settings.log_level.lower() == "info" else settings.log_level, settings.log_format)
     return 0 if _run(run_demo(settings, typer.echo, once=once)) else 1
 
 
@@ -173,7 +173,7 @@ def check(
     """
     settings = _settings(config)
     rules = load(settings.config, dry_run=settings.dry_run)
-    vain = list(warnings(rules, dry_run=settings.dry_run))
+    vain = [*warnings(rules, dry_run=settings.dry_run), *unread_variables(os.environ)]
     if as_json:
         report = {"source": rules.source, "config": rules.fingerprint, "warnings": vain}
         report["vocabulary"] = rules.policy.vocabulary.fingerprint

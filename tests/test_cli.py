@@ -218,6 +218,15 @@ def test_check_tells_fingerprints_and_warns(file: Callable[..., Path]) -> None:
     assert second == "warning: $.dryRun: true has no effect, DRY_RUN=false wins"
 
 
+def test_variable_that_nobody_reads_is_warned_of(file: Callable[..., Path]) -> None:
+    """`check` warns of a variable with the prefix that is no setting, and is good all the same."""
+    given = {"STAGE_GATEWAY_DRYRUN": "true", "STAGE_GATEWAY_SERVICE_HOST": "10.0.0.1"}
+    line = "environment: STAGE_GATEWAY_DRYRUN is read by nothing, did you mean 'STAGE_GATEWAY_DRY_RUN'?"
+    made = run("check", "--config", file(), env=given)
+    assert (made.code, made.err) == (0, f"warning: {line}\n")
+    assert json.loads(run("check", "--config", file(), "--json", env=given).out)["warnings"] == [line]
+
+
 def test_check_print_shows_a_file_that_loads(file: Callable[..., Path], tmp_path: Path) -> None:
     """What `--print` shows has all defaults, that weights are not looked at too, and is a file that means the same."""
     path = file(endpointMode={STRATEGIES: "enforce"})

@@ -3,18 +3,18 @@
 A line about a fault reads: `config/migration.json: $.tables[0].key: missing, expected a value here`.
 """
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from gateway.errors import ConfigurationError
+from gateway.faults import Spelt, members_of, type_problems
 
 Shape = Literal["value", "keys", "each"]
 # The driver takes a % in a statement for the mark of a parameter, in a quoted name too.
-Name = Annotated[str, Field(min_length=1, max_length=127, pattern="^[^%]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=127), Spelt("^[^%]*$", "a name without %")]
 Milliseconds = Annotated[int, Field(gt=0, le=86_400_000)]
 
 
@@ -94,42 +94,12 @@ def load_spec(path: Path) -> Spec:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(str(path), ["no such file; name another with --spec"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), [f"cannot be read: {error}"]) from error
+    except OSError as error:
+        raise ConfigurationError(str(path), [f"cannot be read: {error.strerror or 'unknown why'}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [f"cannot be read: byte {error.start} is no UTF-8"]) from error
     try:
         return Spec.model_validate_json(text)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        # A list that is too short only because its members are faulty: each of them is told.
-        told = [fault for fault in faults if fault["type"] != "too_short" or not fault["input"]]
-        raise ConfigurationError(str(path), [_line(fault) for fault in told]) from None
-
-
-def _members() -> set[str]:
-    parts: tuple[type[BaseModel], ...] = (Spec, Table, Column, Lag)
-    return {field.alias or name for part in parts for name, field in part.model_fields.items()}
-
-
-def _line(fault: Any) -> str:
-    place = "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
-    match fault["type"]:
-        case "missing":
-            return f"{place}: missing, expected a value here"
-        case "extra_forbidden":
-            near = difflib.get_close_matches(str(fault["loc"][-1]), _members(), n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            return f"{place}: unknown member, expected none of this name{hint}"
-        case "json_invalid":
-            return f"is no JSON that can be read: {fault['ctx']['error']}"
-        case "string_pattern_mismatch":
-            return f"{place}: got {_shown(fault['input'])}, expected a name without %"
-        case "too_short":
-            return f"{place}: got {_shown(fault['input'])}, expected at least one"
-        case _:
-            expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            return f"{place}: got {_shown(fault['input'])}, expected {expected[:1].lower()}{expected[1:]}"
-
-
-def _shown(given: Any) -> str:
-    text = repr(given)
-    return text if len(text) <= 60 else text[:59] + "…"
+        known = members_of(Spec, Table, Column, Lag)
+        raise ConfigurationError(str(path), list(type_problems(error, known))) from None

@@ -19,10 +19,11 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from gateway.errors import ConfigurationError
+from gateway.faults import no_json, path_of, shown
 from gateway.rollout.endpoints import Endpoint, EndpointTable, FundSource
 from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.rules import model
-from gateway.rules.problems import contradictions, path_of, shown, type_problems
+from gateway.rules.problems import contradictions, type_problems
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.vocabulary import Vocabulary
@@ -78,9 +79,9 @@ def load(path: Path, *, dry_run: bool | None = None) -> Rules:
             str(path), ["no such file; name another with --config or STAGE_GATEWAY_CONFIG"]
         ) from None
     except OSError as error:
-        raise ConfigurationError(str(path), [f"cannot be read: {error.strerror or error}"]) from error
+        raise ConfigurationError(str(path), [f"cannot be read: {error.strerror or 'unknown why'}"]) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(str(path), [f"is not UTF-8: {error.reason} at byte {error.start}"]) from error
+        raise ConfigurationError(str(path), [f"cannot be read: byte {error.start} is no UTF-8"]) from error
     return parse(text, source=str(path), dry_run=dry_run)
 
 
@@ -149,7 +150,7 @@ def _read_object(text: str, source: str) -> _Object:
         from_json(text)  # the reader of the model, which bounds the depth; json takes what it takes
         raw = json.loads(text, object_pairs_hook=_Object)
     except ValueError as error:
-        what = f"is no JSON that can be read: {error}" if text.strip() else "is empty, expected a JSON object"
+        what = no_json(str(error)) if text.strip() else "is empty, expected a JSON object"
         raise ConfigurationError(source, [what]) from None
     if not isinstance(raw, _Object):
         raise ConfigurationError(source, [f"$: got {shown(raw)}, expected an object"])

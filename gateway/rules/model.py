@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from gateway.faults import OURS, Spelt
 from gateway.rollout.policy import Mode, Operation
 from gateway.stages.locators import EVERY, parse_pointer
 from gateway.stages.vocabulary import DEFAULT_CANONICAL, default_aliases
@@ -97,7 +98,7 @@ AnyLocation = Annotated[
     | Annotated[Query, Tag("query")],
     Discriminator(
         _shape,
-        custom_error_type="location",
+        custom_error_type=OURS,
         custom_error_message="an object with exactly one of 'keys', 'each', 'value' and 'query'",
     ),
 ]
@@ -167,7 +168,7 @@ class Upstream(Member):
 class Route(Member):
     """Requests whose path begins with `prefix`, in letters of either case, go to `upstream`."""
 
-    prefix: Annotated[str, Field(pattern="^/")]
+    prefix: Annotated[str, Spelt("^/", "a path that begins with '/'")]
     upstream: Name
 
 
@@ -240,9 +241,13 @@ class File(Member):
     enforce_write_only: bool = Field(default=False, description="Endpoints that only read warn instead of refusing.")
     enforcement_percent: Percent = Field(default=100, description="Share of requests enforced, steps of 0.01.")
     dry_run: bool = Field(default=False, description="Mark warned requests that enforcement would refuse.")
-    enforcement_key: Annotated[str, Field(pattern=r"^(requestId|fundId|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$")] = Field(
-        default="requestId", description="What the percentage goes by: requestId, fundId or header:NAME."
-    )
+    enforcement_key: Annotated[
+        str,
+        Spelt(
+            r"^(requestId|fundId|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
+            "'requestId', 'fundId' or 'header:' and a header's name",
+        ),
+    ] = Field(default="requestId", description="What the percentage goes by: requestId, fundId or header:NAME.")
     upstreams: Mapping[Name, Upstream] = Field(min_length=1)
     routes: tuple[Route, ...] | None = Field(
         default=None,

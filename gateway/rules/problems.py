@@ -3,82 +3,25 @@
 A line reads: `$.endpoints["/api/x"].operation: got "reed", expected 'read' or 'write'`.
 """
 
-import difflib
-import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from gateway import faults
+from gateway.faults import did_you_mean, path_of, shown
 from gateway.rollout.endpoints import pattern_problem, shape_of, split
 from gateway.rules import model
 from gateway.stages.vocabulary import DEFAULT_CANONICAL, default_aliases, vocabulary_problems
 
-# How pydantic begins a message, and what a line says instead; the line goes on with "expected".
-_BEGINNINGS = (
-    (re.compile(r"^(Input should be |Value error, )"), ""),
-    (re.compile(r"^String should match pattern "), "a text that matches "),
-    (re.compile(r"^String should have "), "a text of "),
-)
-_PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
-_MAX_SHOWN = 60
-
-
-def path_of(steps: Sequence[str | int]) -> str:
-    """Return a JSON path: `$` for the document, `.name`, `["other name"]`, `[0]`."""
-    path = "$"
-    for step in steps:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif _PLAIN_NAME.fullmatch(step):
-            path += f".{step}"
-        else:
-            path += f"[{json.dumps(step, ensure_ascii=False)}]"
-    return path
-
-
-def shown(value: Any) -> str:
-    """Return a value as JSON, cut to one line."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
-
-
-def _known_members() -> set[str]:
-    parts = [part for part in vars(model).values() if isinstance(part, type) and issubclass(part, BaseModel)]
-    return {field.alias or name for part in parts for name, field in part.model_fields.items()}
-
 
 def type_problems(error: ValidationError) -> Iterator[str]:
     """Yield one line for each fault that the model found."""
-    for fault in error.errors(include_url=False):
-        steps = _without_tags(fault["loc"])
-        match fault["type"]:
-            case "too_short" if fault["input"]:
-                continue  # its members are faulty, and each of them is told
-            case "default_factory_not_called":
-                continue  # what the default is made of is faulty, and told
-            case "too_short":
-                yield f"{path_of(steps)}: got {shown(fault['input'])}, expected at least one"
-            case "missing":
-                yield f"{path_of(steps)}: missing, expected a value here"
-            case "extra_forbidden":
-                near = difflib.get_close_matches(str(steps[-1]), _known_members(), n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                got = shown(fault["input"])
-                yield f"{path_of(steps)}: unknown member, got {got}, expected none of this name{hint}"
-            case _:
-                yield f"{path_of(steps)}: got {shown(fault['input'])}, expected {expectation(fault['msg'])}"
+    parts = [part for part in vars(model).values() if isinstance(part, type) and issubclass(part, BaseModel)]
+    return faults.type_problems(error, faults.members_of(*parts), steps_of=_without_tags)
 
 
-def expectation(message: str) -> str:
-    """Return what a message of pydantic says it expected, in words that follow "expected"."""
-    for beginning, instead in _BEGINNINGS:
-        message = beginning.sub(instead, message)
-    return message[:1].lower() + message[1:]
-
-
-def _without_tags(loc: tuple[str | int, ...]) -> list[str | int]:
+def _without_tags(loc: Sequence[str | int]) -> list[str | int]:
     """Drop what pydantic adds to a path that the file does not have: the tag of a location, `[key]`."""
     steps: list[str | int] = []
     for index, step in enumerate(loc):
@@ -139,8 +82,7 @@ def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
             yield f"{place}.fundId.path: got {shown(name)}, expected the name of a ':name' in the pattern"
     for pattern in _members(raw, "endpointMode", {}):
         if pattern not in endpoints:
-            near = difflib.get_close_matches(pattern, endpoints, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(pattern, endpoints)
             place = path_of(["endpointMode", pattern])
             yield f"{place}: got a pattern that is no endpoint, expected one of {', '.join(endpoints)}{hint}"
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from gateway.server.steering import Steering
 from gateway.server.store import store_of
 from gateway.server.token import ensure_token
 from gateway.server.workers import Workers
-from gateway.settings import PREFIX, Settings
+from gateway.settings import PREFIX, Settings, unread_variables
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger("gateway.server")
@@ -50,7 +51,7 @@ class App:
         control = Control(steering, self._keeper)
         token = ensure_token(settings)
         self._admin = Admin(self.carrier, steering, self._reloader, control, metrics, token)
-        for warning in warnings(rules, dry_run=settings.dry_run):
+        for warning in (*warnings(rules, dry_run=settings.dry_run), *unread_variables(os.environ)):
             _log.warning("%s", warning)
 
     async def run(self, ready: Callable[[int, int], None] | None = None) -> None:
@@ -133,7 +134,7 @@ class App:
 def _carrier(settings: Settings, rules: Rules, metrics: Metrics) -> Carrier:
     if settings.workers == 1:
         return InProcess(rules, metrics)
-    return Workers(settings.workers, rules, metrics, settings.log_level)
+    return Workers(settings.workers, rules, metrics, settings.log_level, settings.log_format)
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

@@ -5,11 +5,13 @@ Alertmanager's webhook: https://prometheus.io/docs/alerting/latest/configuration
 
 import logging
 import time
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from gateway.errors import GatewayError
+from gateway.faults import members_of, type_problems
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode
 from gateway.server.keeper import Keeper
@@ -18,6 +20,7 @@ from gateway.server.steering import Steering
 from gateway.telemetry.logs import cut
 
 _TOLD = 20  # ignored alerts that are listed
+_TOLD_FAULTS = 5
 _log = logging.getLogger("gateway.alerts")
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -51,7 +54,9 @@ class _Alert(BaseModel):
     began: AwareDatetime | None = Field(default=None, alias="startsAt")
 
 
-class _Webhook(BaseModel):
+class Webhook(BaseModel):
+    """What Alertmanager posts, as far as it is read."""
+
     model_config = ConfigDict(frozen=True)
 
     version: Literal["4"]
@@ -96,7 +101,7 @@ class Control:
         if call.mode is None:
             self._overrides.clear(call.endpoint, call.by)
         elif call.reason is None:
-            raise CallError(422, "reason: say why the endpoint is held")
+            raise CallError(422, "$.reason: missing, say why the endpoint is held")
         else:
             now = time.time()
             until = None if call.seconds is None else now + call.seconds
@@ -111,7 +116,7 @@ class Control:
     async def follow_alerts(self, body: bytes) -> dict[str, Any]:
         """Demote the endpoints that firing alerts ask for; returns those, and why others were not. Raises CallError."""
         try:
-            webhook = _Webhook.model_validate_json(body)
+            webhook = Webhook.model_validate_json(body)
         except ValidationError as error:
             raise CallError(400, f"expected Alertmanager's webhook, version 4: {_faults(error)}") from None
         endpoints = self._steering.rules.endpoints.endpoints
@@ -151,5 +156,5 @@ def _objection(alert: _Alert, endpoint: Endpoint | None, overrides: Overrides) -
 
 def _faults(error: ValidationError) -> str:
     """Return what is wrong, place by place; the values that were sent are not echoed."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)[:5]
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults)
+    known = members_of(ModeCall, Webhook, _Alert)
+    return "; ".join(islice(type_problems(error, known, echo=False), _TOLD_FAULTS))

@@ -45,7 +45,7 @@ class Place:
         ours, theirs = socket.socketpair()
         with theirs:
             handed = (theirs.fileno(), self.queue_end.fileno(), numbers)
-            words = (arguments[0], *handed, *arguments[1:])
+            words = (*handed, *arguments)
             # -P: a folder of our name where the command was given is not our package.
             command = (sys.executable, "-P", "-m", "gateway.server.worker", *map(str, words))
             try:

@@ -163,11 +163,11 @@ def main() -> None:
     """Run a worker on the file descriptors that were handed down; see `gateway.server.workers`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    level, *numbers = sys.argv[1:]
-    control, queue, file, processes, own = map(int, numbers)
-    set_up(level, worker=own)
+    *handed, level, form, processes, own = sys.argv[1:]
+    control, queue, file = map(int, handed)
+    set_up(level, form, worker=int(own))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(control, queue, file, processes, own))
+        runner.run(_work(control, queue, file, int(processes), int(own)))
 
 
 if __name__ == "__main__":

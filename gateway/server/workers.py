@@ -44,11 +44,11 @@ _log = logging.getLogger("gateway.workers")
 class Workers:
     """Carries requests in `count` processes."""
 
-    def __init__(self, count: int, rules: Rules, metrics: Metrics, log_level: str) -> None:
+    def __init__(self, count: int, rules: Rules, metrics: Metrics, log_level: str, log_format: str) -> None:
         self._rules = rules
         self._modes: Mapping[str, Mode] = {}
         self._metrics = metrics
-        self._log_level = log_level
+        self._logging = log_level, log_format
         self._numbers = shared_file(count)
         self._places = [Place(own, Shares.among(count, own, self._numbers)) for own in range(count)]
         self._turns = cycle(self._places)
@@ -187,7 +187,7 @@ class Workers:
     async def _run(self, place: Place) -> int | None:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
         try:
-            channel = await place.begin(self._log_level, len(self._places), place.own, numbers=self._numbers)
+            channel = await place.begin(*self._logging, len(self._places), place.own, numbers=self._numbers)
             place.tell(**self._message(whole=True))
             if self._ending.is_set():  # since it was begun: nobody else ends it, and it has taken nothing yet
                 place.kill()

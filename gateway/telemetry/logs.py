@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error."""
+"""Logs on standard error: one JSON object a line for machines, one line of text for people."""
 
 import logging
 import sys
@@ -10,6 +10,15 @@ import orjson
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 MAX_TEXT_LENGTH = 64
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    seconds, fraction = divmod(record.created, 1)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1000):03}Z"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 class JsonFormatter(logging.Formatter):
@@ -24,28 +33,53 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        seconds, fraction = divmod(record.created, 1)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1000):03}Z"
         line: dict[str, Any] = {
-            "time": stamp,
+            "time": _stamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
             **self._always,
         }
-        line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        line.update(_fields(record))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
 
 
-def set_up(level: str, **always: object) -> None:
-    """Send every log record of this process, from `level` up and all of the audit, to standard error as JSON.
+class TextFormatter(logging.Formatter):
+    """A record as a line for people: time (UTC), level, message, then the fields of `extra` as name=value.
 
-    `always` are fields of every line.
+    `always` are fields of every line. A traceback follows below.
+    """
+
+    def __init__(self, always: Mapping[str, object] | None = None) -> None:
+        super().__init__()
+        self._always = always or {}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        time_of_day = _stamp(record)[11:19]
+        fields = "  ".join(f"{name}={_plain(value)}" for name, value in {**self._always, **_fields(record)}.items())
+        line = f"{time_of_day} {record.levelname.lower():<7} {_plain(record.getMessage(), spaces=True)}"
+        traceback = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        return line + (f"  {fields}" if fields else "") + traceback
+
+
+def _plain(value: object, *, spaces: bool = False) -> str:
+    """Return a value as it stands in a line; as JSON where it would not stay one word, or could act on a terminal."""
+    if isinstance(value, str) and value.isprintable() and value and (spaces or not set(' "=') & set(value)):
+        return value
+    return orjson.dumps(value, default=str).decode()
+
+
+def set_up(level: str, form: str = "json", **always: object) -> None:
+    """Send every log record of this process, from `level` up and all of the audit, to standard error.
+
+    `form` is `json`, `text`, or `auto`: text when standard error is a terminal. `always` are fields of every line.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(always))
+    people = form == "text" or (form == "auto" and sys.stderr is not None and sys.stderr.isatty())
+    handler.setFormatter(TextFormatter(always) if people else JsonFormatter(always))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("gateway.audit").setLevel("INFO")  # who changed what is not left out at any level
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigurationError
+from gateway.faults import path_of
 from gateway.rollout.policy import Mode, Operation
 from gateway.rules.load import Rules, load, parse, warnings
 from gateway.rules.model import DEFAULT_ENDPOINTS, DEFAULT_ROUTES
-from gateway.rules.problems import path_of
 from gateway.stages.vocabulary import DEFAULT_ALIASES, DEFAULT_CANONICAL
 
 UPSTREAMS = {
@@ -263,7 +263,7 @@ FILES = [
     (_missing, "no such file; name another with --config or STAGE_GATEWAY_CONFIG"),
     (_folder, "cannot be read: Is a directory"),
     (_loop, "cannot be read: Too many levels of symbolic links"),
-    (_latin, "is not UTF-8: invalid continuation byte at byte 17"),
+    (_latin, "cannot be read: byte 17 is no UTF-8"),
     (_nothing, "is empty, expected a JSON object"),
 ]
 

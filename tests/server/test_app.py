@@ -204,3 +204,11 @@ def test_port_that_is_taken(variable: str, tmp_path: Path) -> None:
         ended = run_to_its_end(tmp_path, CONFIG=str(file), **{variable: str(taken.getsockname()[1])})
     assert ended.returncode == 2
     assert f"STAGE_GATEWAY_{variable}" in ended.stderr
+
+
+def test_variable_that_nobody_reads_is_told_at_the_start(upstream: RecordingUpstream, tmp_path: Path) -> None:
+    """A variable with the prefix that is no setting is a warning of the start; Kubernetes' own are not."""
+    given = {"STAGE_GATEWAY_PROT": "80", "STAGE_GATEWAY_SERVICE_PORT": "80", "STAGE_GATEWAY_PORT_80_TCP": "tcp://a:80"}
+    with Gateway(tmp_path, configuration(upstream.port), given) as gateway:
+        told = [line["message"] for line in gateway.logs() if line["level"] == "warning"]
+    assert told == ["environment: STAGE_GATEWAY_PROT is read by nothing, did you mean 'STAGE_GATEWAY_PORT'?"]

@@ -2,11 +2,15 @@
 
 import json
 import logging
+import os
+import pty
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gateway.telemetry.logs import JsonFormatter, cut, set_up
+from gateway.telemetry.logs import JsonFormatter, TextFormatter, cut, set_up
 
 
 def line(message: str, *arguments: object, **extra: object) -> dict[str, object]:
@@ -80,3 +84,45 @@ def test_audit_is_never_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         root.handlers, root.level = before, level
     assert json.loads(written)["message"] == "this"
+
+
+def test_line_for_people() -> None:
+    """A line of text has time, level, message and fields; what is no plain word stands as JSON, a traceback below."""
+    record = logging.getLogger("l").makeRecord(
+        "l",
+        logging.WARNING,
+        "f",
+        1,
+        "it is so",
+        (),
+        None,
+        extra={"a": "plain", "b": "two words", "c": 3, "d": ["\x1b["]},
+    )
+    record.created = 1_700_000_000.25
+    line = '22:13:20 warning it is so  worker=1  a=plain  b="two words"  c=3  d=["\\u001b["]'
+    assert TextFormatter({"worker": 1}).format(record) == line
+    try:
+        raise ValueError("why")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    first, *below = TextFormatter({"worker": 1}).format(record).splitlines()
+    assert (first, below[-1]) == (line, "ValueError: why")
+
+
+@pytest.mark.parametrize(
+    ("form", "terminal", "text"),
+    [("auto", True, True), ("auto", False, False), ("json", True, False), ("text", False, True)],
+)
+def test_form_of_the_logs(form: str, terminal: bool, text: bool, tmp_path: Path) -> None:
+    """`auto` is text on a terminal and JSON elsewhere; `json` and `text` are what they say everywhere."""
+    script = (
+        f"import logging; from gateway.telemetry.logs import set_up; set_up('info', {form!r}); logging.info('hello')"
+    )
+    ours, theirs = pty.openpty()
+    with (tmp_path / "file").open("wb") as file:
+        subprocess.run([sys.executable, "-c", script, form], stderr=theirs if terminal else file, check=True)
+    said = os.read(ours, 1000).decode() if terminal else (tmp_path / "file").read_text()
+    os.close(ours)
+    os.close(theirs)
+    assert said.startswith("{") is not text
+    assert "hello" in said
