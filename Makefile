@@ -1,5 +1,8 @@
 # make demo    set up everything and run the gateway before two sample APIs
-# make test    set up everything and run lint, types, import contracts and tests
+# make test    set up everything and run lint, types, import contracts and all tests
+# make unit    only the tests that open no socket and start no process; under a minute
+# make prove   the tests that have a long form, in that: hours of random documents, kills and targets
+# make newest  the unit tests on the newest Python that there is beside this one
 # make bench   measure the gateway beside its peers (nginx, nginx with lua-cjson, aiohttp), and the migration beside
 #              a bare UPDATE and a script row by row; needs two cores
 # make format  put the code into the house's form
@@ -18,7 +21,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
 TEST_PROCESSES ?= auto
 
-.PHONY: demo test lint types contracts tests peers bench format schema rules kubernetes lock secrets clean
+.PHONY: demo test unit prove newest lint types contracts tests peers bench format schema rules kubernetes lock secrets clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -39,6 +42,17 @@ contracts: $(READY)
 
 tests: $(READY) peers $(NODE_READY)
 	$(BIN)/pytest -n $(TEST_PROCESSES)
+
+unit: $(READY)
+	$(BIN)/pytest -n $(TEST_PROCESSES) -m unit
+
+prove: $(READY) peers $(NODE_READY)
+	LONG_TESTS=1 $(BIN)/pytest -n $(TEST_PROCESSES) -m varies
+
+# Whoever asks for it without one has asked in vain, and is told so; it fails only where a test does.
+newest: $(READY)
+	@UV=$(BIN)/uv .ci/newest $(VENV)-newest && { [ ! -d $(VENV)-newest ] || \
+		$(VENV)-newest/bin/pytest -n $(TEST_PROCESSES) -m unit -p no:cacheprovider; }
 
 # What the gateway is held against. Where they cannot be installed, the tests that need them are skipped and say so.
 peers:
@@ -98,7 +112,7 @@ secrets:
 	done
 
 clean:
-	rm -rf $(VENV) $(NODE_FOLDER)/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-newest $(NODE_FOLDER)/node_modules .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

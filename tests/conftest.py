@@ -1,4 +1,4 @@
-"""Fixtures of the tests that speak HTTP. Being here, this file lets tests import `support`."""
+"""Tiers of all tests, and fixtures of those that speak HTTP. Being here, this file lets tests import `support`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from support import express
 from support.process import Gateway, Serve
+from support.tiers import guard as guard
+from support.tiers import guarded as guarded
+from support.tiers import is_unit, varies
 from support.upstream import RecordingUpstream
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the tiers that it is of."""
+    for item in items:
+        item.add_marker("unit" if is_unit(item) else "service")
+        if varies(item.path):
+            item.add_marker("varies")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Runs and undos that are killed at any moment: what follows ends as if nothing had happened."""
 
-import os
 import random
 import signal
 import time
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 from support.clock import PATIENCE
 from support.databases import clone, prepare
+from support.length import examples
 from support.migration import Migration
 from support.postgres import Server
 
-# A few moments in every test run; STAGE_GATEWAY_TEST_KILLS=50 tries as many.
-KILLS = int(os.environ.get("STAGE_GATEWAY_TEST_KILLS", "6"))
+KILLS = examples(6, 50)
 
 
 def killed(migration: Migration, command: str, random_: random.Random) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
+from support.length import examples
 from support.process import Gateway, configuration
 from support.upstream import RecordingUpstream
 from support.wire import chunked, exchange
@@ -308,7 +309,9 @@ def running(serve: Callable[..., Gateway], recorder: RecordingUpstream) -> Runni
 
 
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(250, 5_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @example(number=2, sent=Sent("GET", "/", ((b"X-Big", b"x" * 900),), b""))
 @example(number=2, sent=Sent("GET", "/", ((b"X-Big", b"x" * 1000),), b""))

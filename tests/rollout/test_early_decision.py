@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.documents import Writer
+from support.length import examples
 
 from gateway.rollout.cohort import is_inside
 from gateway.rollout.decision import Decision, Result
@@ -225,7 +226,7 @@ def cut(body: bytes, chance: random.Random) -> Iterator[bytes]:
         body = body[size:]
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=examples(400, 20_000), deadline=None, database=None)
 @given(st.integers(0, 2**63), st.sampled_from([PLAN, LOCATIONS, KEYS]), st.sampled_from([100.0, 50.0]))
 def test_what_is_certain_of_a_part_is_decided_of_the_whole(seed: int, plan: Plan, percent: float) -> None:
     """A request that is certainly refused at some byte is refused in the end, and for no fewer findings."""

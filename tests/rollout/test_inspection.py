@@ -12,6 +12,7 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.length import examples
 
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
@@ -285,7 +286,7 @@ CHUNKED = [
 ]
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=examples(300, 20_000), deadline=None, database=None)
 @given(st.sampled_from(CHUNKED), st.lists(st.integers(0, 6000), max_size=12))
 def test_chunk_borders_make_no_difference(request_: Request, borders: list[int]) -> None:
     """A body fed in any chunks gives the decision of the body fed whole."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from support.length import examples
 
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape
@@ -286,7 +287,7 @@ locations = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None, database=None)
+@settings(max_examples=examples(300, 20_000), deadline=None, database=None)
 @given(
     text=roots,
     places=st.lists(locations, min_size=1, max_size=3),

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.documents import Writer, plans
 from support.judges import VOCABULARY, body_judge, exact, feed
+from support.length import examples
 
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.outline import Outline
@@ -88,7 +89,7 @@ def test_what_is_not_certain_is_left_to_the_exact_judge(plan: Plan, body: str | 
     assert look(body, plan) is None
 
 
-@settings(max_examples=2000, deadline=None, database=None)
+@settings(max_examples=examples(1_000, 50_000), deadline=None, database=None)
 @given(st.integers(0, 2**63), st.integers(0, len(PLANS) - 1), st.booleans())
 def test_good_is_good_to_the_exact_judge(seed: int, number: int, required: bool) -> None:
     """What the fast look calls good has no finding, and as many values and the same fund, to the exact judge."""

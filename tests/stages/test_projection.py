@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.documents import Writer
 from support.judges import VOCABULARY, exact
+from support.length import examples
 
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.projection import Good, Malformed, Projection
@@ -105,7 +106,7 @@ def test_what_is_no_json_is_told(body: bytes) -> None:
     assert look(body) == "malformed"
 
 
-@settings(max_examples=1500, deadline=None, database=None)
+@settings(max_examples=examples(1_000, 50_000), deadline=None, database=None)
 @given(st.integers(0, 2**63), st.sampled_from([PLAIN, EACH, WEIGHED]))
 def test_good_is_good_to_the_exact_judge(seed: int, plan: Plan) -> None:
     """What the fast look calls good has no finding, and as many values, to the exact judge."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.judges import in_chunks
+from support.length import examples
 
 from gateway.stages.strict import LONG, MAX_DEPTH, Sieve
 
@@ -81,7 +82,7 @@ PARTS = [
 ]
 
 
-@settings(max_examples=500, deadline=None, database=None)
+@settings(max_examples=examples(500, 20_000), deadline=None, database=None)
 @given(st.lists(st.sampled_from(PARTS), max_size=12), st.integers(0, 2**32))
 def test_borders_make_no_difference(parts: list[str], seed: int) -> None:
     """In any pieces the same bytes come through, or the same document is refused; none that orjson reads is."""

