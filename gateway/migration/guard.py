@@ -24,10 +24,10 @@ def install_guard(connection: Connection, targets: Sequence[Target], vocabulary:
 
     Raises RefusedError when a table stays locked.
     """
-    connection.execute(statement("count_function"))
+    connection.execute(statement("count_function", body=_body(connection, "count_body")))
     for target in targets:
         slots = _slots(target, vocabulary)
-        connection.execute(statement("guard_function", **slots))
+        connection.execute(statement("guard_function", **slots, body=_body(connection, "guard_body", **slots)))
         wanted = [
             ("stage_migration_count_insert", None, "count_triggers"),
             (_trigger(target, "insert"), vocabulary.fingerprint, "guard_triggers"),
@@ -35,6 +35,11 @@ def install_guard(connection: Connection, targets: Sequence[Target], vocabulary:
         for trigger, argument, file in wanted:
             if not _has_trigger(connection, target, trigger, argument):
                 _patiently(connection, target, statement(file, **slots))
+
+
+def _body(connection: Connection, name: str, **slots: sql.Composable) -> sql.Literal:
+    """Return the body of a function as a literal, which the driver quotes: a name in it may hold any dollar quote."""
+    return sql.Literal(statement(name, **slots).as_string(connection))
 
 
 def _slots(target: Target, vocabulary: Vocabulary) -> dict[str, sql.Composable]:

@@ -73,10 +73,10 @@ def exactly(target: Target) -> dict[str, sql.Composable]:
     """Return what was stored and what was meant, as they are compared: text by its bytes, JSON by its value."""
     # The collation of a column may take different texts for equal.
     end = sql.SQL('::text COLLATE "C"' if target.shape == "value" else "")
-    return {"after_exactly": sql.SQL("after") + end, "meant_exactly": sql.SQL("meant") + end}
+    return {"after_exactly": sql.SQL("w.after") + end, "meant_exactly": sql.SQL("w.meant") + end}
 
 
 def broken(target: Target) -> sql.Composed:
-    """Return the condition that `t.after`, as it was stored, is not what a migration may leave behind."""
-    after = sql.SQL("t.after")
+    """Return the condition that `w.after`, as it was stored, is not what a migration may leave behind."""
+    after = sql.SQL("w.after")
     return sql.SQL("({}) OR ({})").format(fragments(target, after)["suspect"], off(target, after))

@@ -1,8 +1,9 @@
 -- The next batch that is not done. One run at a time holds the advisory lock, so no row lock is needed: a batch that is
 -- 'running' here was left by a run that was killed, and its transaction is gone.
-UPDATE stage_migration_batches
-SET status = 'running', attempts = attempts + 1, updated_at = clock_timestamp()
-WHERE batch_id = (
-  SELECT batch_id FROM stage_migration_batches WHERE run_id = %(run)s AND status <> 'done' ORDER BY batch_id LIMIT 1
+UPDATE stage_migration_batches AS b
+SET status = 'running', attempts = b.attempts + 1, updated_at = clock_timestamp()
+WHERE b.batch_id = (
+  SELECT o.batch_id FROM stage_migration_batches AS o
+  WHERE o.run_id = %(run)s AND o.status <> 'done' ORDER BY o.batch_id LIMIT 1
 )
-RETURNING batch_id, target_id, round, fund, range_start, range_end, keys, row_count
+RETURNING b.batch_id, b.target_id, b.round, b.fund, b.range_start, b.range_end, b.keys, b.row_count

@@ -1,29 +1,33 @@
 -- Why an array cannot be made canonical. The sum counts only where every weight is a number, once.
 SELECT left(({value})::text, 200) AS value, 'wrong_type' AS reason WHERE jsonb_typeof({value}) <> 'array'
 UNION ALL
-SELECT left(fault.value, 200), fault.reason
-FROM jsonb_array_elements(CASE jsonb_typeof({value}) WHEN 'array' THEN {value} ELSE '[]' END) AS element
+SELECT left(found.value, 200), found.reason
+FROM jsonb_array_elements(CASE jsonb_typeof({value}) WHEN 'array' THEN {value} ELSE '[]' END) AS item (element)
 CROSS JOIN LATERAL (
-  SELECT element::text AS value, 'missing' AS reason
-  WHERE jsonb_typeof(element) = 'object' AND NOT element ? %(field)s::text
+  SELECT item.element::text AS value, 'missing' AS reason
+  WHERE jsonb_typeof(item.element) = 'object' AND NOT item.element ? %(field)s::text
   UNION ALL
-  SELECT element::text, 'wrong_type'
-  WHERE jsonb_typeof(element) <> 'object' OR jsonb_typeof(element -> %(field)s::text) <> 'string'
+  SELECT item.element::text, 'wrong_type'
+  WHERE jsonb_typeof(item.element) <> 'object' OR jsonb_typeof(item.element -> %(field)s::text) <> 'string'
   UNION ALL
-  SELECT element ->> %(field)s::text, 'disallowed_value'
-  WHERE jsonb_typeof(element -> %(field)s::text) = 'string' AND NOT %(map)s::jsonb ? (element ->> %(field)s::text)
+  SELECT item.element ->> %(field)s::text, 'disallowed_value'
+  WHERE jsonb_typeof(item.element -> %(field)s::text) = 'string'
+    AND NOT %(map)s::jsonb ? (item.element ->> %(field)s::text)
   UNION ALL
-  SELECT element::text, 'wrong_type'
-  WHERE %(weighted)s AND jsonb_typeof(element) = 'object'
-    AND coalesce(jsonb_typeof(element -> %(weight)s::text), '') <> 'number'
-) AS fault
+  SELECT item.element::text, 'wrong_type'
+  WHERE %(weighted)s AND jsonb_typeof(item.element) = 'object'
+    AND coalesce(jsonb_typeof(item.element -> %(weight)s::text), '') <> 'number'
+) AS found
 UNION ALL
-SELECT total::text, 'weight_sum'
+SELECT weights.total::text, 'weight_sum'
 FROM (
   SELECT
-    sum(CASE jsonb_typeof(element -> %(weight)s::text) WHEN 'number' THEN (element -> %(weight)s::text)::numeric END)
-      AS total,
-    bool_and(coalesce(jsonb_typeof(element -> %(weight)s::text), '') = 'number') AS numbers
-  FROM jsonb_array_elements(CASE jsonb_typeof({value}) WHEN 'array' THEN {value} ELSE '[]' END) AS element
+    sum(
+      CASE jsonb_typeof(item.element -> %(weight)s::text)
+        WHEN 'number' THEN (item.element -> %(weight)s::text)::numeric
+      END
+    ) AS total,
+    bool_and(coalesce(jsonb_typeof(item.element -> %(weight)s::text), '') = 'number') AS numbers
+  FROM jsonb_array_elements(CASE jsonb_typeof({value}) WHEN 'array' THEN {value} ELSE '[]' END) AS item (element)
 ) AS weights
-WHERE %(weighted)s AND numbers AND abs(1 - total) > 0.000001
+WHERE %(weighted)s AND weights.numbers AND abs(1 - weights.total) > 0.000001

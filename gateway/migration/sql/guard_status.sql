@@ -1,5 +1,5 @@
 -- The guard's mode, and what it saw come in since the migration began.
 SELECT
-  (SELECT mode FROM stage_migration_guard) AS mode,
-  (SELECT count(*) FROM stage_migration_seen WHERE name IS NOT NULL) AS seen,
-  (SELECT max(seen_at) FROM stage_migration_seen WHERE name IS NOT NULL) AS last_seen
+  (SELECT g.mode FROM stage_migration_guard AS g) AS mode,
+  (SELECT count(*) FROM stage_migration_seen AS s WHERE s.name IS NOT NULL) AS seen,
+  (SELECT max(s.seen_at) FROM stage_migration_seen AS s WHERE s.name IS NOT NULL) AS last_seen

@@ -3,7 +3,6 @@
 -- compared by its bytes: to the column's own collation a bad name may be equal to a good one. The argument names the
 -- vocabulary that the condition was made from. Waits for writers of the table and holds them off until it commits, which
 -- is at once.
-REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC;
 CREATE OR REPLACE TRIGGER {on_insert} AFTER INSERT ON {table} FOR EACH ROW
   WHEN (NEW.{column} IS NULL OR {suspect})
   EXECUTE FUNCTION {function}({fingerprint});

@@ -2,5 +2,5 @@
 -- table, which need not be that of the table's own collation. Only the holder of the advisory lock writes undo rows,
 -- so the answer stays true.
 SELECT EXISTS (
-  SELECT FROM {undo} WHERE key = ANY (%(keys)s::text[]::{key_type}[])
+  SELECT FROM {undo} AS u WHERE u.key = ANY (%(keys)s::text[]::{key_type}[])
 ) AS there

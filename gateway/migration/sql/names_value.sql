@@ -1,1 +1,2 @@
+-- The one name that a text is.
 SELECT {value}::text AS name

@@ -1,1 +1,2 @@
+-- A text has no weights that could be off.
 false

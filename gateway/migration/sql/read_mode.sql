@@ -1,4 +1,4 @@
 -- The one row that decides for all views. No lock on any table of the application.
-UPDATE stage_read_mode
+UPDATE stage_read_mode AS m
 SET mode = %(mode)s, changed_at = clock_timestamp(), changed_by = session_user
-WHERE mode <> %(mode)s
+WHERE m.mode <> %(mode)s

@@ -1,8 +1,10 @@
 -- What holds for every statement of a connection of ours.
 -- search_path: only the schema of the migration, so that nobody's table of the same name is met; pg_temp last.
+-- standard_conforming_strings on: a backslash in a statement is a backslash, whatever the database is set to.
 -- row_security off: a policy that would hide rows from this role is an error, not a smaller migration.
 SELECT
   set_config('search_path', quote_ident({schema}) || ', pg_temp', false),
+  set_config('standard_conforming_strings', 'on', false),
   set_config('row_security', 'off', false),
   set_config('lock_timeout', %(lock)s, false),
   set_config('statement_timeout', %(statement)s, false),

@@ -2,9 +2,11 @@
 -- what changes afterwards is seen by the batch itself, which looks again, or by the next round.
 -- The batch keeps its keys, since a range of keys within a fund may span the whole table.
 INSERT INTO stage_migration_batches (run_id, target_id, round, fund, range_start, range_end, keys, row_count)
-SELECT %(run)s, %(target)s, %(round)s, fund, keys[1], keys[cardinality(keys)], keys, cardinality(keys)
+SELECT
+  %(run)s, %(target)s, %(round)s, sliced.fund, sliced.keys[1], sliced.keys[cardinality(sliced.keys)], sliced.keys,
+  cardinality(sliced.keys)
 FROM (
-  SELECT fund, slice, array_agg(key ORDER BY place) AS keys
+  SELECT numbered.fund, numbered.slice, array_agg(numbered.key ORDER BY numbered.place) AS keys
   FROM (
     SELECT
       {fund}::text AS fund,
@@ -15,6 +17,6 @@ FROM (
     WHERE {suspect}
     WINDOW by_fund AS (PARTITION BY {fund} ORDER BY t.{key})
   ) AS numbered
-  GROUP BY fund, slice
+  GROUP BY numbered.fund, numbered.slice
 ) AS sliced
-ORDER BY fund, slice
+ORDER BY sliced.fund, sliced.slice

@@ -2,12 +2,12 @@
 WITH rest AS (
   INSERT INTO stage_migration_batches (run_id, target_id, round, fund, range_start, range_end, keys, row_count)
   SELECT
-    run_id, target_id, round, fund, keys[%(rows)s::integer + 1], range_end, keys[%(rows)s::integer + 1:],
-    row_count - %(rows)s::integer
-  FROM stage_migration_batches
-  WHERE batch_id = %(batch)s
+    w.run_id, w.target_id, w.round, w.fund, w.keys[%(rows)s::integer + 1], w.range_end, w.keys[%(rows)s::integer + 1:],
+    w.row_count - %(rows)s::integer
+  FROM stage_migration_batches AS w
+  WHERE w.batch_id = %(batch)s
 )
-UPDATE stage_migration_batches
-SET keys = keys[:%(rows)s::integer], range_end = keys[%(rows)s::integer], row_count = %(rows)s::integer
-WHERE batch_id = %(batch)s
-RETURNING batch_id, target_id, round, fund, range_start, range_end, keys, row_count
+UPDATE stage_migration_batches AS b
+SET keys = b.keys[:%(rows)s::integer], range_end = b.keys[%(rows)s::integer], row_count = %(rows)s::integer
+WHERE b.batch_id = %(batch)s
+RETURNING b.batch_id, b.target_id, b.round, b.fund, b.range_start, b.range_end, b.keys, b.row_count

@@ -1,3 +1,4 @@
-INSERT INTO stage_migration_runs (fingerprint, targets, snapshot, on_invalid)
+-- Begins a run and returns its number.
+INSERT INTO stage_migration_runs AS r (fingerprint, targets, snapshot, on_invalid)
 VALUES (%(fingerprint)s, %(targets)s, %(snapshot)s, %(on_invalid)s)
-RETURNING run_id
+RETURNING r.run_id

@@ -1,3 +1,4 @@
+-- Whether an object is anything but canonical: a fast look.
 CASE
   WHEN jsonb_typeof({value}) <> 'object' THEN true
   WHEN {value} - {canonical}::text[] <> '{{}}'::jsonb THEN true

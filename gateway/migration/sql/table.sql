@@ -3,16 +3,16 @@ SELECT
   c.oid,
   c.relkind::text AS kind,
   greatest(c.reltuples, 0)::bigint AS estimate,
-  EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
+  EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid) AS has_children,
   row_security_active(c.oid) AS hides_rows,
   has_table_privilege(c.oid, 'SELECT') AS may_read,
   has_table_privilege(c.oid, 'TRIGGER') AS may_trigger,
   has_schema_privilege(n.oid, 'CREATE') AS may_create,
   ARRAY(
-    SELECT t.tgname::text FROM pg_trigger t
-    WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 16 = 16 AND t.tgname NOT LIKE 'stage\_migration\_%%'
-    ORDER BY t.tgname
+    SELECT g.tgname::text FROM pg_trigger AS g
+    WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 16 = 16 AND g.tgname NOT LIKE 'stage\_migration\_%%'
+    ORDER BY g.tgname
   ) AS update_triggers
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(table)s

@@ -8,12 +8,12 @@ WITH restored AS (
   WHERE u.key = t.{key}
     AND u.key BETWEEN %(start)s::text::{key_type} AND %(end)s::text::{key_type}
     AND hashtextextended(t.{column}::text COLLATE "C", 0) = u.after_hash
-  RETURNING u.key AS key, u.before, t.{column}::text AS now
+  RETURNING u.key AS key, u.before AS before, t.{column}::text AS now
 ),
 taken AS (
-  DELETE FROM {undo} AS u USING restored WHERE u.key = restored.key RETURNING 1
+  DELETE FROM {undo} AS u USING restored AS r WHERE u.key = r.key RETURNING 1
 )
 SELECT
   (SELECT count(*) FROM restored) AS restored,
-  (SELECT count(*) FROM restored WHERE now IS DISTINCT FROM before) AS broken,
+  (SELECT count(*) FROM restored AS r WHERE r.now IS DISTINCT FROM r.before) AS broken,
   (SELECT count(*) FROM taken) AS taken

@@ -1,1 +1,2 @@
+-- How many undo rows a column has.
 SELECT count(*) AS rows FROM {undo}

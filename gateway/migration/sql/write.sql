@@ -18,18 +18,18 @@ written AS (
 ),
 hashed AS (
   -- A trigger may have stored a NULL; the count of broken rows below tells of it.
-  SELECT key, before, coalesce(hashtextextended(after::text COLLATE "C", 0), 0) AS after_hash FROM written
+  SELECT w.key, w.before, coalesce(hashtextextended(w.after::text COLLATE "C", 0), 0) AS after_hash FROM written AS w
 ),
 kept AS (
   {keep}
 )
 SELECT
   (SELECT count(*) FROM written) AS updated,
-  (SELECT count(*) FROM written AS t WHERE t.after IS NULL OR {broken}) AS broken,
+  (SELECT count(*) FROM written AS w WHERE w.after IS NULL OR {broken}) AS broken,
   -- A trigger may have stored something else than what was meant; an other canonical name is wrong too.
   (
-    SELECT array_agg(ARRAY[key::text, left(after::text, 200)] ORDER BY key) FROM written
+    SELECT array_agg(ARRAY[w.key::text, left(w.after::text, 200)] ORDER BY w.key) FROM written AS w
     WHERE {after_exactly} IS DISTINCT FROM {meant_exactly}
   ) AS altered,
   (SELECT count(*) FROM kept) AS kept,
-  (SELECT count(*) FROM kept WHERE added) AS added
+  (SELECT count(*) FROM kept AS k WHERE k.added) AS added

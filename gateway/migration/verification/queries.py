@@ -19,13 +19,11 @@ def query(name: str, **given: sql.Composable) -> sql.Composed:
 
 
 def slots(column: Mapping[str, Any], number: int) -> dict[str, sql.Composable]:
-    """Return the identifiers of a column, every name with its table."""
-    table = (column["schema"], column["table"])
-    fund = sql.Identifier(*table, column["fund"]) if column["fund"] else sql.SQL("NULL")
+    """Return the identifiers of a column; its table is `t` in every statement."""
     return {
-        "table": sql.Identifier(*table),
-        "column": sql.Identifier(*table, column["column"]),
-        "key": sql.Identifier(*table, column["key"]),
-        "fund": fund,
+        "table": sql.Identifier(column["schema"], column["table"]),
+        "column": sql.Identifier(column["column"]),
+        "key": sql.Identifier(column["key"]),
+        "fund": sql.Identifier("t", column["fund"]) if column["fund"] else sql.SQL("NULL"),
         "undo": sql.Identifier(f"stage_migration_undo_{number}"),
     }

@@ -1,2 +1,3 @@
-SELECT target_id, identity, rows_at_start, nulls_at_start, weights_off_at_start
-FROM stage_migration_targets ORDER BY target_id
+-- The columns that were migrated, and what they held at the start.
+SELECT known.target_id, known.identity, known.rows_at_start, known.nulls_at_start, known.weights_off_at_start
+FROM stage_migration_targets AS known ORDER BY known.target_id

@@ -1,8 +1,8 @@
 -- Values that the migration wrote and that are NULL now, but for those that an application emptied: the guard saw it.
-SELECT {key}::text AS key FROM {table}
-WHERE {column} IS NULL AND {key} IN (SELECT stage_migration_undo.key FROM {undo} AS stage_migration_undo)
+SELECT t.{key}::text AS key FROM {table} AS t
+WHERE t.{column} IS NULL AND t.{key} IN (SELECT u.key FROM {undo} AS u)
   AND NOT EXISTS (
     SELECT FROM stage_migration_seen AS s
-    WHERE s.target_id = %(target)s AND s.key = {key}::text AND s.name IS NULL
+    WHERE s.target_id = %(target)s AND s.key = t.{key}::text AND s.name IS NULL
   )
-ORDER BY {key}
+ORDER BY t.{key}

@@ -1,19 +1,21 @@
+-- Foreign keys from and to the migrated tables.
 SELECT
   con.conname::text AS name, con.convalidated AS validated,
   cn.nspname::text AS child_schema, child.relname::text AS child,
   pn.nspname::text AS parent_schema, parent.relname::text AS parent,
   ARRAY(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY AS k (number, place)
-    JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.number ORDER BY k.place) AS child_columns,
+    JOIN pg_attribute AS a ON a.attrelid = con.conrelid AND a.attnum = k.number ORDER BY k.place) AS child_columns,
   ARRAY(SELECT a.attname::text FROM unnest(con.confkey) WITH ORDINALITY AS k (number, place)
-    JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.number ORDER BY k.place) AS parent_columns,
+    JOIN pg_attribute AS a ON a.attrelid = con.confrelid AND a.attnum = k.number ORDER BY k.place) AS parent_columns,
   has_table_privilege(child.oid, 'SELECT') AND has_table_privilege(parent.oid, 'SELECT') AS may_read
-FROM pg_constraint con
-JOIN pg_class child ON child.oid = con.conrelid
-JOIN pg_namespace cn ON cn.oid = child.relnamespace
-JOIN pg_class parent ON parent.oid = con.confrelid
-JOIN pg_namespace pn ON pn.oid = parent.relnamespace
+FROM pg_constraint AS con
+JOIN pg_class AS child ON child.oid = con.conrelid
+JOIN pg_namespace AS cn ON cn.oid = child.relnamespace
+JOIN pg_class AS parent ON parent.oid = con.confrelid
+JOIN pg_namespace AS pn ON pn.oid = parent.relnamespace
 WHERE con.contype = 'f' AND con.conparentid = 0 AND EXISTS (
-  SELECT FROM stage_migration_targets t
-  WHERE (t.identity ->> 'schema', t.identity ->> 'table') IN ((cn.nspname, child.relname), (pn.nspname, parent.relname))
+  SELECT FROM stage_migration_targets AS known
+  WHERE (known.identity ->> 'schema', known.identity ->> 'table')
+    IN ((cn.nspname, child.relname), (pn.nspname, parent.relname))
 )
-ORDER BY 1
+ORDER BY con.conname

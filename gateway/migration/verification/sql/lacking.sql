@@ -9,7 +9,7 @@ WHERE NOT EXISTS (
 )
 UNION ALL
 SELECT 'undo rows have no primary key'
-WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = %(undo)s::regclass AND contype = 'p')
+WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = %(undo)s::regclass AND k.contype = 'p')
 UNION ALL
 SELECT 'row-level security of the undo rows is off, or has no policy'
 WHERE NOT EXISTS (

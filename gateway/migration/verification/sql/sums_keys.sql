@@ -1,9 +1,13 @@
-SELECT {fund}::text AS fund, {key}::text AS key, CASE WHEN odd > 0 THEN 'a weight that is no number' ELSE total::text END AS total, stage_migration_undo.key IS NOT NULL AS written
-FROM {table}
+-- Rows whose weights do not sum to 1, and whether the migration wrote them.
+SELECT
+  {fund}::text AS fund, t.{key}::text AS key, u.key IS NOT NULL AS written,
+  CASE WHEN sums.odd > 0 THEN 'a weight that is no number' ELSE sums.total::text END AS total
+FROM {table} AS t
 JOIN LATERAL (
-  SELECT sum(CASE WHEN jsonb_typeof(weight) = 'number' THEN (weight #>> '{{}}')::numeric END) AS total,
-    count(*) FILTER (WHERE jsonb_typeof(weight) IS DISTINCT FROM 'number') AS odd
-  FROM jsonb_each(CASE WHEN jsonb_typeof({column}) = 'object' THEN {column} END) AS member (name, weight)
-) AS sums ON odd > 0 OR total NOT BETWEEN 0.999999 AND 1.000001
-LEFT JOIN {undo} AS stage_migration_undo ON stage_migration_undo.key = {key}
-ORDER BY {key}
+  SELECT
+    sum(CASE WHEN jsonb_typeof(member.weight) = 'number' THEN (member.weight #>> '{{}}')::numeric END) AS total,
+    count(*) FILTER (WHERE jsonb_typeof(member.weight) IS DISTINCT FROM 'number') AS odd
+  FROM jsonb_each(CASE WHEN jsonb_typeof(t.{column}) = 'object' THEN t.{column} END) AS member (name, weight)
+) AS sums ON sums.odd > 0 OR sums.total NOT BETWEEN 0.999999 AND 1.000001
+LEFT JOIN {undo} AS u ON u.key = t.{key}
+ORDER BY t.{key}

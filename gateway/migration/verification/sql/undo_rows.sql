@@ -2,5 +2,6 @@
 SELECT
   (SELECT count(*) FROM {undo}) AS there,
   (
-    SELECT coalesce(sum(undo_rows), 0)::bigint FROM stage_migration_batches WHERE target_id = %(target)s AND status = 'done'
+    SELECT coalesce(sum(b.undo_rows), 0)::bigint FROM stage_migration_batches AS b
+    WHERE b.target_id = %(target)s AND b.status = 'done'
   ) AS left_by_batches
