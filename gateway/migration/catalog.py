@@ -6,7 +6,8 @@ from typing import Any
 
 from psycopg import sql
 
-from gateway.migration.database import Connection, WrongDatabaseError
+from gateway.migration.database import Connection
+from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.spec import Column, Shape, Spec, Table
 from gateway.migration.statements import statement
 

@@ -1,33 +1,102 @@
 """The connection, and the one seam at which errors of the driver become errors a person can act on."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
-from gateway.errors import ConfigurationError, GatewayError, RefusedError, UnreachableError
+from gateway.errors import ConfigurationError, UnreachableError
+from gateway.migration.patience import persistently
+from gateway.migration.refusals import WrongDatabaseError, refusal
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
 
+_Result = TypeVar("_Result")
+
 
 class Connection(psycopg.Connection[DictRow]):
-    """A connection that knows the schema of the migration's own tables."""
+    """A connection that knows the schema of the migration's own tables, and waits for locks.
+
+    What stands alone, one statement or one piece of work that is a transaction, is tried again when a lock, a deadlock
+    or an object in use stood in its way. Raises BusyError when that does not end.
+    """
 
     home: str
 
+    def execute(
+        self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False
+    ) -> psycopg.Cursor[DictRow]:
+        """Run a statement; within a transaction once, else again until no lock stands in its way."""
+        once = partial(super().execute, query, params, prepare=prepare, binary=binary)
+        return once() if self._within_transaction else persistently(self, once)
 
+    def execute_once(self, query: Any) -> psycopg.Cursor[DictRow]:
+        """Run a statement that leaves something behind when it fails, such as CREATE INDEX CONCURRENTLY."""
+        return super().execute(query)
+
+    def atomically(self, work: Callable[[], _Result]) -> _Result:
+        """Do work in a transaction, the whole of it again until no lock stands in its way; in another one, once."""
+
+        def attempt() -> _Result:
+            with self.transaction():
+                return work()
+
+        return attempt() if self._within_transaction else persistently(self, attempt)
+
+    def unhurried(self, query: sql.Composed, values: Any) -> psycopg.Cursor[DictRow]:
+        """Run a statement that may scan a whole table, without a limit to its time."""
+
+        def work() -> psycopg.Cursor[DictRow]:
+            self.execute("SET LOCAL statement_timeout = 0")
+            return self.execute(query, values)
+
+        return self.atomically(work)
+
+    def as_a_trial(self, work: Callable[[], object]) -> psycopg.Error | None:
+        """Do work in a transaction that is rolled back whatever comes of it; returns what the server refuses."""
+        try:
+            with self.transaction(force_rollback=True):
+                work()
+                self.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            if self.closed:
+                raise
+            return error
+        return None
+
+    @contextmanager
+    def streamed(self, query: sql.Composed, values: Any) -> Iterator[Iterator[DictRow]]:
+        """Yield the rows of a query, a thousand in memory at a time, without a limit to its time."""
+
+        def opened() -> tuple[ExitStack, psycopg.ServerCursor[DictRow]]:
+            with ExitStack() as stack:
+                stack.enter_context(self.transaction())
+                self.execute("SET LOCAL statement_timeout = 0")
+                cursor = stack.enter_context(self.cursor("stage_migration"))
+                cursor.itersize = _FETCHED_AT_ONCE
+                cursor.execute(query, values)  # takes all locks
+                return stack.pop_all(), cursor
+
+        stack, cursor = opened() if self._within_transaction else persistently(self, opened)
+        with stack:
+            yield iter(cursor)
+
+    @property
+    def _within_transaction(self) -> bool:
+        return self.info.transaction_status is not TransactionStatus.IDLE
+
+
+_FETCHED_AT_ONCE = 1000
 VARIABLE = "STAGE_GATEWAY_DATABASE_URL"
 OLDEST_SERVER = 150000  # the first with views that check the rights of whoever reads (security_invoker)
 # A server tells that it lost its client only when it looks; this bounds how long a killed run keeps its lock.
 _CLIENT_CHECK = "client_connection_check_interval"
-
-
-class WrongDatabaseError(GatewayError):
-    """The database is not as the migration file says, or does not let this role work. Nothing was changed."""
 
 
 @contextmanager
@@ -39,7 +108,7 @@ def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True)
     """
     if not url:
         raise ConfigurationError("environment", [f"{VARIABLE}: missing, expected the address of the database"])
-    with translated(), _open(url, purpose) as connection:
+    with _open(url, purpose) as connection, translated(connection):
         if connection.info.server_version < OLDEST_SERVER:
             raise WrongDatabaseError(f"{place(url)}: PostgreSQL 15 or later is needed")
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
@@ -72,7 +141,7 @@ def _open(url: str, purpose: str) -> Connection:
         raise ConfigurationError("environment", [f"{VARIABLE}: {cure}@ as %40, / as %2F and % as %25"]) from error
     except psycopg.OperationalError as error:
         where = place(url)
-        why = "check user, password and host" if where == "database" else _line(error)
+        why = "check user, password and host" if where == "database" else " ".join(str(error).split())
         raise UnreachableError(f"{where}: cannot be reached ({VARIABLE}): {why}") from error
 
 
@@ -130,24 +199,9 @@ def one(connection: Connection, query: Any, parameters: Any = None) -> DictRow:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(connection: Connection) -> Iterator[None]:
     """Turn what the driver raises into errors with one clear line."""
     try:
         yield
-    except errors.InsufficientPrivilege as error:
-        raise WrongDatabaseError(f"the database role may not do this: {_line(error)}") from error
-    except errors.ReadOnlySqlTransaction as error:
-        raise WrongDatabaseError(f"the server is read-only, name the primary in {VARIABLE}: {_line(error)}") from error
-    except (errors.LockNotAvailable, errors.QueryCanceled) as error:
-        raise RefusedError(f"the database was too busy, nothing was changed by this step: {_line(error)}") from error
-    except psycopg.OperationalError as error:
-        raise UnreachableError(
-            f"the connection was lost, the same command goes on from here: {_line(error)}"
-        ) from error
     except psycopg.Error as error:
-        raise RefusedError(f"the database refused: {_line(error)}") from error
-
-
-def _line(error: psycopg.Error) -> str:
-    text = error.diag.message_primary or str(error)
-    return " ".join(text.split())
+        raise refusal(error, closed=connection.closed) from error

@@ -1,10 +1,13 @@
 """The end of a migration: everything it put into the database is taken away, and with it the way back."""
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from gateway.errors import RefusedError
 from gateway.migration import ledger
-from gateway.migration.database import Connection, one, patiently
+from gateway.migration.catalog import Target
+from gateway.migration.database import Connection, one
 from gateway.migration.index import Index
 from gateway.migration.reads import reads_status, view_name
 from gateway.migration.statements import HOME, statement
@@ -26,11 +29,13 @@ def finish(connection: Connection) -> None:
         raise RefusedError("readers are shown the values before the migration; first: stage-gateway reads canonical")
     targets = ledger.registered(connection)
     for target in targets:
-        with patiently(connection, "60s"):
-            Index(target).drop(connection)
-    with connection.transaction():
-        for target in targets:
-            function = HOME + sql.SQL(".") + sql.Identifier(f"stage_migration_guard_{target.target_id}")
-            slots = {**target.slots(), "view": view_name(target), "function": function}
-            connection.execute(statement("finish_column", **slots))
-        connection.execute(statement("finish"))
+        Index(target).drop(connection)
+    connection.atomically(lambda: _remove(connection, targets))
+
+
+def _remove(connection: Connection, targets: Sequence[Target]) -> None:
+    for target in targets:
+        function = HOME + sql.SQL(".") + sql.Identifier(f"stage_migration_guard_{target.target_id}")
+        slots = {**target.slots(), "view": view_name(target), "function": function}
+        connection.execute(statement("finish_column", **slots))
+    connection.execute(statement("finish"))

@@ -1,14 +1,11 @@
 """The guard: triggers that record names coming in that are not canonical, or refuse them, and count rows."""
 
-import random
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from psycopg import errors, sql
+from psycopg import sql
 
-from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
 from gateway.migration.shapes import literal_suspect
@@ -16,13 +13,13 @@ from gateway.migration.statements import HOME, statement
 from gateway.stages.vocabulary import Vocabulary
 
 GuardMode = Literal["record", "refuse", "off"]
-_ATTEMPTS = 20
 
 
 def install_guard(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:
     """Put the triggers on every table where they are not there yet, or were made for another vocabulary.
 
-    Raises RefusedError when a table stays locked.
+    DDL waits for writers a little at a time: while it waits, it makes other writers wait behind it. Raises BusyError
+    when a table stays locked.
     """
     connection.execute(statement("count_function", body=_body(connection, "count_body")))
     for target in targets:
@@ -34,7 +31,7 @@ def install_guard(connection: Connection, targets: Sequence[Target], vocabulary:
         ]
         for trigger, argument, file in wanted:
             if not _has_trigger(connection, target, trigger, argument):
-                _patiently(connection, target, statement(file, **slots))
+                connection.execute(statement(file, **slots))
 
 
 def _body(connection: Connection, name: str, **slots: sql.Composable) -> sql.Literal:
@@ -67,19 +64,6 @@ def _trigger(target: Target, event: str) -> str:
 def _has_trigger(connection: Connection, target: Target, trigger: str, argument: str | None) -> bool:
     values = {"schema": target.schema, "table": target.table, "trigger": trigger, "argument": argument}
     return bool(one(connection, statement("has_trigger"), values)["there"])
-
-
-def _patiently(connection: Connection, target: Target, ddl: sql.Composed) -> None:
-    """Run DDL that waits for writers, a little at a time: while it waits, it makes other writers wait behind it."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            with connection.transaction():
-                connection.execute(ddl)
-        except (errors.LockNotAvailable, errors.DeadlockDetected):
-            time.sleep(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311 - jitter, no secret
-        else:
-            return
-    raise RefusedError(f"table {target.table}: a long transaction holds it, its triggers could not be made; try again")
 
 
 def set_guard(connection: Connection, mode: GuardMode) -> None:

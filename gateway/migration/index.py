@@ -1,10 +1,12 @@
 """The partial index over rows that are not canonical, for tables where looking for them takes long."""
 
-from psycopg import errors, sql
+import psycopg
+from psycopg import sql
 
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, patiently
 from gateway.migration.progress import Reporter
+from gateway.migration.refusals import line
 from gateway.migration.shapes import literal_suspect
 from gateway.migration.statements import statement
 from gateway.stages.vocabulary import Vocabulary
@@ -29,9 +31,11 @@ class Index:
         ddl = statement("index_create", index=sql.Identifier(self._name), suspect=suspect, **slots)
         try:
             with patiently(connection, _PATIENCE):
-                connection.execute(ddl)
-        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.InsufficientPrivilege) as error:
-            reporter.note(f"{self._target.name}: going on without an index: {error.diag.message_primary}")
+                connection.execute_once(ddl)
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            reporter.note(f"{self._target.name}: going on without an index: {line(error)}")
         if not self._is_valid(connection):
             self.drop(connection)
 

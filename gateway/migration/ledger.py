@@ -1,14 +1,18 @@
 """The migration's own tables: which columns, which runs, what was there at the start."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
-from gateway.migration.database import Connection, WrongDatabaseError, one
+from gateway.migration.database import Connection, one
+from gateway.migration.patience import BusyError
+from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.shapes import fragments, off, parameters
 from gateway.migration.statements import statement
 from gateway.stages.vocabulary import Vocabulary, normalise
@@ -84,8 +88,7 @@ def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocab
     for target in numbered:
         name = f"stage_migration_undo_{target.target_id}"
         if one(connection, "SELECT to_regclass(%s) IS NULL AS absent", [name])["absent"]:
-            with connection.transaction():
-                connection.execute(statement("undo_table", **target.slots()))
+            connection.execute(statement("undo_table", **target.slots()))
     return numbered
 
 
@@ -106,9 +109,8 @@ def take_baselines(connection: Connection, targets: Sequence[Target], vocabulary
             connection, "SELECT rows_at_start FROM stage_migration_targets WHERE target_id = %s", [target.target_id]
         )
         if taken["rows_at_start"] is None:
-            with connection.transaction():
-                connection.execute("SET LOCAL statement_timeout = 0")
-                connection.execute(statement("baseline", **slots), {**parameters(target, vocabulary, {}), **values})
+            query = statement("baseline", **slots)
+            connection.unhurried(query, {**parameters(target, vocabulary, {}), **values})
 
 
 def latest_run(connection: Connection) -> Run | None:
@@ -136,6 +138,17 @@ def start_run(
         "on_invalid": on_invalid,
     }
     return int(one(connection, statement("start_run"), values)["run_id"])
+
+
+def end_run(connection: Connection, run: int, status: str) -> None:
+    """Put down that a run is over: `done` or `undone`."""
+    connection.execute(statement("end_run"), {"run": run, "status": status, "error": None})
+
+
+def fail_run(connection: Connection, run: int, why: str) -> None:
+    """Put down why a run, or its undo, did not get to its end, if the server still takes it."""
+    with suppress(psycopg.Error, BusyError):
+        connection.execute(statement("end_run"), {"run": run, "status": "failed", "error": why})
 
 
 def counts(connection: Connection, run: int) -> Mapping[str, Any]:

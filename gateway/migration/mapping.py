@@ -13,8 +13,6 @@ from gateway.migration.shapes import fragments, parameters
 from gateway.migration.statements import statement
 from gateway.stages.vocabulary import Vocabulary
 
-_FETCHED_AT_ONCE = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Spellings:
@@ -42,8 +40,5 @@ def spellings(connection: Connection, target: Target, vocabulary: Vocabulary) ->
 
 def streamed(connection: Connection, query: sql.Composed, values: Mapping[str, Any]) -> Iterator[DictRow]:
     """Yield the rows of a query a few at a time, so that memory does not grow with them. May scan a whole table."""
-    with connection.transaction(), connection.cursor(name="stage_migration") as cursor:
-        connection.execute("SET LOCAL statement_timeout = 0")
-        cursor.itersize = _FETCHED_AT_ONCE
-        cursor.execute(query, values)
-        yield from cursor
+    with connection.streamed(query, values) as rows:
+        yield from rows

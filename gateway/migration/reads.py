@@ -1,6 +1,7 @@
 """The read switch: views that show a table as it is, or the values as they were before the migration."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, Literal
 
@@ -8,7 +9,8 @@ from psycopg import errors, sql
 
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
-from gateway.migration.database import Connection, WrongDatabaseError, one
+from gateway.migration.database import Connection, one
+from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.statements import statement
 
 ReadMode = Literal["canonical", "legacy"]
@@ -33,11 +35,13 @@ def install_views(connection: Connection, targets: Sequence[Target]) -> None:
         mark = f"{_MARK}; columns {', '.join(first.columns)}; undo rows {[t.target_id for t in group]}"
         found = _under_the_name(connection, first)
         if found is None or found["comment"] != mark:
-            with connection.transaction():
-                connection.execute(_view(group))
-                comment = sql.SQL("COMMENT ON VIEW {} IS {}").format(view_name(first), sql.Literal(mark))
-                connection.execute(comment)
-                _let_viewers_in(connection, group)
+            connection.atomically(partial(_make_view, connection, group, mark))
+
+
+def _make_view(connection: Connection, group: Sequence[Target], mark: str) -> None:
+    connection.execute(_view(group))
+    connection.execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view_name(group[0]), sql.Literal(mark)))
+    _let_viewers_in(connection, group)
 
 
 def _let_viewers_in(connection: Connection, group: Sequence[Target]) -> None:
@@ -115,15 +119,14 @@ def grant_reads(connection: Connection, targets: Sequence[Target], role: str, sc
                 f"role {role!r} may not read {target.schema}.{target.table} itself, so neither through the view; "
                 "grant it SELECT there first; nothing was granted"
             )
-    with connection.transaction():
-        for target in targets:
-            relations = sql.SQL(", ").join(
-                [view_name(target), target.slots()["undo"], sql.Identifier("stage_read_mode")]
-            )
-            for name in {schema, target.schema}:
-                connection.execute(
-                    statement(
-                        "grant_reads", schema=sql.Identifier(name), relations=relations, role=sql.Identifier(role)
-                    )
-                )
+    connection.atomically(lambda: _grant(connection, targets, role, schema))
     return sorted({f"{target.schema}.{target.view}" for target in targets})
+
+
+def _grant(connection: Connection, targets: Sequence[Target], role: str, schema: str) -> None:
+    for target in targets:
+        relations = sql.SQL(", ").join([view_name(target), target.slots()["undo"], sql.Identifier("stage_read_mode")])
+        for name in {schema, target.schema}:
+            connection.execute(
+                statement("grant_reads", schema=sql.Identifier(name), relations=relations, role=sql.Identifier(role))
+            )

@@ -4,24 +4,26 @@ What is remembered is in the database and nowhere else: batches to do, batches d
 moment is gone on with by the next.
 """
 
-import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
-from gateway.errors import RefusedError
+from gateway.errors import GatewayError, RefusedError, UnreachableError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target
-from gateway.migration.database import Connection, one
+from gateway.migration.database import Connection, one, translated
 from gateway.migration.index import Index
 from gateway.migration.lag import Reading, must_wait, read_lag
 from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
+from gateway.migration.patience import BusyError
 from gateway.migration.progress import Reporter
+from gateway.migration.refusals import Meaning, meaning_of, refusal
 from gateway.migration.shapes import fragments, parameters
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
@@ -31,7 +33,6 @@ from gateway.stages.vocabulary import Vocabulary
 OnInvalid = Literal["refuse", "record"]
 # After so many sweeps in which values were still mapped, they come in faster than they are swept.
 MOST_ROUNDS = 20
-_ATTEMPTS = 10
 _POLL = 0.3
 _SMALLEST = 50
 
@@ -55,18 +56,19 @@ class Runner:
     def run(self) -> Mapping[str, Any]:
         """Do all rounds and return the run's counts.
 
-        Raises RefusedError when a batch cannot be done, after putting down why.
+        Raises RefusedError or WrongDatabaseError when something cannot be done, after putting down why;
+        UnreachableError when the connection is lost.
         """
         try:
-            self._rounds()
-        except RefusedError as error:
-            self._end("failed", str(error))
+            with translated(self.connection):
+                self._rounds()
+        except UnreachableError:
             raise
-        self._end("done", None)
+        except GatewayError as error:
+            ledger.fail_run(self.connection, self.run_id, str(error))
+            raise
+        ledger.end_run(self.connection, self.run_id, "done")
         return ledger.counts(self.connection, self.run_id)
-
-    def _end(self, status: str, error: str | None) -> None:
-        self.connection.execute(statement("end_run"), {"run": self.run_id, "status": status, "error": error})
 
     def _rounds(self) -> None:
         number = ledger.counts(self.connection, self.run_id)["round"]
@@ -82,25 +84,21 @@ class Runner:
     def _slice(self, number: int) -> int:
         """Cut what is not canonical into batches; returns how many there are."""
         batches = 0
-        with self.connection.transaction():
-            self.connection.execute(statement("forget_invalid"), {"run": self.run_id})
+        self.connection.execute(statement("forget_invalid"), {"run": self.run_id})
         for target in self.targets:
             if not self._bad_rows(target):
                 continue
             values = parameters(target, self.vocabulary, {})
             values |= {"run": self.run_id, "target": target.target_id, "round": number, "rows": self.spec.batch_rows}
-            with self.connection.transaction():
-                self.connection.execute("SET LOCAL statement_timeout = 0")
-                batches += self.connection.execute(statement("slices", **fragments(target)), values).rowcount
+            batches += self.connection.unhurried(statement("slices", **fragments(target)), values).rowcount
         return batches
 
     def _bad_rows(self, target: Target) -> int:
         """Return how many rows are not canonical; a slow look at many of them gets an index."""
         started = time.monotonic()
-        with self.connection.transaction():
-            self.connection.execute("SET LOCAL statement_timeout = 0")
-            values = parameters(target, self.vocabulary, {})
-            rows = int(one(self.connection, statement("bad_rows", **fragments(target)), values)["rows"])
+        values = parameters(target, self.vocabulary, {})
+        [found] = self.connection.unhurried(statement("bad_rows", **fragments(target)), values).fetchall()
+        rows = int(found["rows"])
         if rows and (time.monotonic() - started) * 1000 > self.spec.index_after_ms:
             Index(target).build(self.connection, self.vocabulary, self.reporter)
         return rows
@@ -141,40 +139,46 @@ class Runner:
 
     def _quickly(self, query: sql.Composed, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Write what need not be on the disk before going on: that a batch was begun is known again if it is lost."""
-        with self.connection.transaction():
+
+        def work() -> dict[str, Any] | None:
             self.connection.execute("SET LOCAL synchronous_commit = off")
             return self.connection.execute(query, values).fetchone()
 
+        return self.connection.atomically(work)
+
     def _persist(self, batch: Batch) -> Written | None:
-        """Write a batch, again after a deadlock or a lock; None when it was too slow and was split."""
-        writer = self._writer(batch)
-        for attempt in range(_ATTEMPTS):
-            try:
-                return writer.write(self.run_id, batch, record_invalid=self.on_invalid == "record")
-            except (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure) as error:
-                reason = error.diag.message_primary or "locked"
-                time.sleep(random.uniform(0.05, 0.15) * 2 ** min(attempt, 5))  # noqa: S311 - jitter, no secret
-            except errors.QueryCanceled as error:
-                if batch.row_count > 1:
-                    self._split(batch, batch.row_count // 2)
-                    return None
-                reason = error.diag.message_primary or "too slow"
-                break
-            except RefusedError as error:
-                self._fail(batch, str(error))
+        """Write a batch; None when it was too slow and was split. Raises GatewayError that names its place."""
+        try:
+            return self._writer(batch).write(self.run_id, batch, record_invalid=self.on_invalid == "record")
+        except BusyError as error:
+            failure: GatewayError = RefusedError(f"{self._place(batch)}: {error}")
+        except RefusedError as error:
+            failure = error
+        except psycopg.Error as error:
+            meaning = meaning_of(error, closed=self.connection.closed)
+            if meaning is Meaning.LOST:
                 raise
-            except psycopg.OperationalError:
-                raise
-            except psycopg.DatabaseError as error:
-                reason = error.diag.message_primary or "the database refuses it"
-                break
-        self._fail(batch, reason)
-        raise RefusedError(
-            f"{self._target(batch).name}, keys {batch.range_start} to {batch.range_end}: {reason}; run again to go on"
-        )
+            if meaning is Meaning.SLOW and batch.row_count > 1:
+                self._split(batch, batch.row_count // 2)
+                return None
+            failure = self._refusal(batch, error)
+        self._fail(batch, str(failure))
+        raise failure
+
+    def _refusal(self, batch: Batch, error: psycopg.Error) -> GatewayError:
+        """Return what the server refuses, with the key of the row it refuses."""
+        told = refusal(error, closed=self.connection.closed, again="run again")
+        by_row = meaning_of(error, closed=self.connection.closed).of_a_row
+        key = self._writer(batch).refused_key(self.run_id, batch, error.sqlstate) if by_row else None
+        place = self._place(batch) if key is None else f"{self._target(batch).name}, key {key}"
+        return type(told)(f"{place}: {told}")
+
+    def _place(self, batch: Batch) -> str:
+        return f"{self._target(batch).name}, keys {batch.range_start} to {batch.range_end}"
 
     def _fail(self, batch: Batch, reason: str) -> None:
-        self.connection.execute(statement("failed"), {"batch": batch.batch_id, "error": reason})
+        with suppress(psycopg.Error, BusyError):  # a server that lacks room cannot put it down either
+            self.connection.execute(statement("failed"), {"batch": batch.batch_id, "error": reason})
 
     def _writer(self, batch: Batch) -> Writer:
         if batch.target_id not in self._writers:

@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.errors import RefusedError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target, find_targets
-from gateway.migration.database import Connection, one, want_own_schema
+from gateway.migration.database import Connection, want_own_schema
 from gateway.migration.guard import install_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.mapping import Spellings, spellings
@@ -110,7 +110,5 @@ def _maps_without_faults(
 
 def has_work(connection: Connection, target: Target, vocabulary: Vocabulary) -> bool:
     """Return whether any row of a column is not canonical."""
-    with connection.transaction():
-        connection.execute("SET LOCAL statement_timeout = 0")
-        row = one(connection, statement("any_work", **fragments(target)), parameters(target, vocabulary, {}))
-    return bool(row["there"])
+    cursor = connection.unhurried(statement("any_work", **fragments(target)), parameters(target, vocabulary, {}))
+    return any(row["there"] for row in cursor.fetchall())

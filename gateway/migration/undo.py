@@ -1,25 +1,25 @@
 """The way back: every changed value as it was, to the letter, unless it was edited since."""
 
-import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from psycopg import errors
+import psycopg
 
-from gateway.errors import RefusedError
+from gateway.errors import GatewayError, RefusedError, UnreachableError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target
-from gateway.migration.database import Connection, one
+from gateway.migration.database import Connection, one, translated
 from gateway.migration.guard import looking_away, set_guard
 from gateway.migration.mapping import streamed
+from gateway.migration.patience import BusyError
 from gateway.migration.progress import Reporter
+from gateway.migration.refusals import Meaning, meaning_of, refusal
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
 from gateway.migration.writing import Batch, InvariantError, Written
-
-_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,23 @@ class Undo:
             raise RefusedError("nothing was migrated, so there is nothing to undo")
         if run.status == "undone":
             return 0  # what was left alone then stays so, even where it looks again like what the migration wrote
+        try:
+            with translated(self.connection):
+                self._columns(run.run_id)
+        except UnreachableError:
+            raise
+        except GatewayError as error:
+            ledger.fail_run(self.connection, run.run_id, f"undo stopped: {error}")
+            raise
+        ledger.end_run(self.connection, run.run_id, "undone")
+        return self.restored
+
+    def _columns(self, run: int) -> None:
         targets = ledger.registered(self.connection)
         self.reporter.rows(sum(self._left(target) for target in targets), 0)
         for target in targets:
-            self._column(run.run_id, target)
+            self._column(run, target)
         self._want_nothing_kept()
-        self.connection.execute(statement("end_run"), {"run": run.run_id, "status": "undone", "error": None})
-        return self.restored
 
     def _want_nothing_kept(self) -> None:
         kept = next((value for value in edited(self.connection) if value.kept), None)
@@ -86,43 +96,48 @@ class Undo:
             if found is None:
                 return
             try:
-                written = self._persist(run, target, found)
-            except errors.QueryCanceled:
-                if rows == 1:
+                written = self.connection.atomically(partial(self._write, run, target, found))
+            except BusyError as error:
+                raise RefusedError(f"{_place(target, found)}: {error}") from None
+            except psycopg.Error as error:
+                meaning = meaning_of(error, closed=self.connection.closed)
+                if meaning is Meaning.LOST:
                     raise
-                rows = max(1, rows // 2)
+                if found["rows"] == 1 or not meaning.of_a_row:
+                    raise _refusal(target, found, error, closed=self.connection.closed) from error
+                rows = found["rows"] // 2  # too slow, or refused: what can be restored is, up to the row that cannot
                 continue
             after = found["range_end"]
             self.restored += written.updated
             batch = Batch(0, target.target_id, 0, None, found["range_start"], after, (), found["rows"])
             self.reporter.batch(target, batch, written)
 
-    def _persist(self, run: int, target: Target, found: Mapping[str, Any]) -> Written:
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._write(run, target, found)
-            except (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure) as error:
-                reason = error.diag.message_primary
-                time.sleep(random.uniform(0.05, 0.15) * 2 ** min(attempt, 5))  # noqa: S311 - jitter, no secret
-        raise RefusedError(f"{target.name}, keys {found['range_start']} to {found['range_end']}: {reason}; undo again")
-
     def _write(self, run: int, target: Target, found: Mapping[str, Any]) -> Written:
         started = time.monotonic()
         values = {"run": run, "target": target.target_id, "start": found["range_start"], "end": found["range_end"]}
-        with self.connection.transaction():
-            self.connection.execute(statement("by_key"))
-            with looking_away(self.connection):
-                made = one(self.connection, statement("undo", **target.slots()), values)
-            if made["broken"] or made["taken"] != made["restored"]:
-                raise InvariantError(
-                    f"{target.name}, keys {values['start']} to {values['end']}: what was stored is not what stood "
-                    "there, a trigger of the table may have changed it; the batch was rolled back; "
-                    "disable it and undo again"
-                )
-            duration = round((time.monotonic() - started) * 1000)
-            done = {"rows": found["rows"], "restored": made["restored"], "duration_ms": duration}
-            self.connection.execute(statement("undo_batch"), {**values, **done})
+        self.connection.execute(statement("by_key"))
+        with looking_away(self.connection):
+            made = one(self.connection, statement("undo", **target.slots()), values)
+        if made["broken"] or made["taken"] != made["restored"]:
+            raise InvariantError(
+                f"{target.name}, keys {values['start']} to {values['end']}: what was stored is not what stood "
+                "there, a trigger of the table may have changed it; the batch was rolled back; "
+                "disable it and undo again"
+            )
+        duration = round((time.monotonic() - started) * 1000)
+        done = {"rows": found["rows"], "restored": made["restored"], "duration_ms": duration}
+        self.connection.execute(statement("undo_batch"), {**values, **done})
         return Written(made["restored"], 0, duration)
+
+
+def _place(target: Target, found: Mapping[str, Any]) -> str:
+    return f"{target.name}, keys {found['range_start']} to {found['range_end']}"
+
+
+def _refusal(target: Target, found: Mapping[str, Any], error: psycopg.Error, *, closed: bool) -> GatewayError:
+    told = refusal(error, closed=closed, again="undo again")
+    place = f"{target.name}, key {found['range_start']}" if found["rows"] == 1 else _place(target, found)
+    return type(told)(f"{place}: {told}")
 
 
 def edited(connection: Connection) -> Iterator[Edited]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway.errors import RefusedError
@@ -78,15 +79,16 @@ class Writer:
         """Write one batch and commit it.
 
         Raises InvariantError when a row would come out wrong, RefusedError when a value cannot be mapped, or a trigger
-        of the table alters or suppresses the write, and that is not to be recorded; all after rolling back.
+        of the table alters or suppresses the write, and that is not to be recorded, BusyError when a lock stays; all
+        after rolling back.
         """
         started = time.monotonic()
-        values = {**self._values, "keys": batch.keys, "batch": batch.batch_id, "run": run, "target": batch.target_id}
-        values |= {"start": batch.range_start, "end": batch.range_end}
+        values = self._values_of(run, batch)
         faults: list[Fault] = []
         while True:
             try:
-                updated, skipped = self._attempt(batch, values, faults, record_invalid=record_invalid, started=started)
+                attempt = partial(self._attempt, batch, values, faults, record_invalid=record_invalid, started=started)
+                updated, skipped = self._connection.atomically(attempt)
             except _AlteredError as error:
                 # Rolled back: what a trigger makes something else of is left as it was.
                 faults += [self._by_trigger(key, now, "altered_by_trigger") for key, now in error.rows.items()]
@@ -96,29 +98,55 @@ class Writer:
             else:
                 return Written(updated, skipped, round((time.monotonic() - started) * 1000))
 
+    def _values_of(self, run: int, batch: Batch) -> dict[str, Any]:
+        place = {"start": batch.range_start, "end": batch.range_end, "target": batch.target_id}
+        return {**self._values, **place, "keys": batch.keys, "batch": batch.batch_id, "run": run}
+
     def _attempt(
         self, batch: Batch, values: Mapping[str, Any], known: Sequence[Fault], *, record_invalid: bool, started: float
     ) -> tuple[int, int]:
-        """Write what `values` names in one transaction; returns rows written and rows left out."""
-        with self._connection.transaction():
-            self._connection.execute(statement("by_key"))
-            updated, added = self._store(batch, values)
-            faults = list(known)
-            if updated < len(values["keys"]):
-                more_updated, more_added, suppressed = self._try_again(batch, values)
-                updated, added = updated + more_updated, added + more_added
-                faults += self._left_over(values)
-                faults += [self._by_trigger(key, None, "suppressed_by_trigger") for key in suppressed]
-            if faults and not record_invalid:
-                raise RefusedError(_refusal(faults))
-            for fault in faults:
-                fault_values = {"key": fault.key, "value": fault.value, "reason": fault.reason}
-                self._connection.execute(statement("record_invalid"), {**values, **fault_values})
-            skipped = len({fault.key for fault in faults})
-            duration = round((time.monotonic() - started) * 1000)
-            done = {"updated": updated, "skipped": skipped, "undo_rows": added, "duration_ms": duration}
-            self._connection.execute(statement("done"), {**values, **done})
+        """Write what `values` names, within a transaction; returns rows written and rows left out."""
+        self._connection.execute(statement("by_key"))
+        updated, added = self._store(batch, values)
+        faults = list(known)
+        if updated < len(values["keys"]):
+            more_updated, more_added, suppressed = self._try_again(batch, values)
+            updated, added = updated + more_updated, added + more_added
+            faults += self._left_over(values)
+            faults += [self._by_trigger(key, None, "suppressed_by_trigger") for key in suppressed]
+        if faults and not record_invalid:
+            raise RefusedError(_refusal(faults))
+        for fault in faults:
+            fault_values = {"key": fault.key, "value": fault.value, "reason": fault.reason}
+            self._connection.execute(statement("record_invalid"), {**values, **fault_values})
+        skipped = len({fault.key for fault in faults})
+        duration = round((time.monotonic() - started) * 1000)
+        done = {"updated": updated, "skipped": skipped, "undo_rows": added, "duration_ms": duration}
+        self._connection.execute(statement("done"), {**values, **done})
         return updated, skipped
+
+    def refused_key(self, run: int, batch: Batch, code: str | None) -> str | None:
+        """Return the key of the row that the server refuses with an SQLSTATE; None when it takes all of them by now.
+
+        Ever fewer rows are written and rolled back. Among rows that cannot stand together it is the later one.
+        """
+        values = self._values_of(run, batch)
+        good, bad = 0, len(values["keys"])  # so many rows are taken, so many are not
+        if self._takes(values, bad, code):
+            return None
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            good, bad = (middle, bad) if self._takes(values, middle, code) else (good, middle)
+        return str(values["keys"][bad - 1])
+
+    def _takes(self, values: Mapping[str, Any], count: int, code: str | None) -> bool:
+        def work() -> None:
+            self._connection.execute(statement("by_key"))
+            some = {**values, "keys": values["keys"][:count]}
+            self._connection.execute(self._write[one(self._connection, self._kept_before, some)["there"]], some)
+
+        error = self._connection.as_a_trial(work)
+        return error is None or error.sqlstate != code
 
     def _store(self, batch: Batch, values: Mapping[str, Any]) -> tuple[int, int]:
         """Write the rows with these keys; returns how many there were, and how many got a new undo row."""

@@ -208,15 +208,15 @@ def test_undo_sets_the_guard_to_record_first(migration: Migration) -> None:
 
 def test_busy_table_gets_its_triggers_when_it_is_free(migration: Migration) -> None:
     """Triggers wait for a writer a little at a time; a table that stays locked is told, and nothing was migrated."""
-    migration.specify(lockTimeoutMs=20)
+    migration.specify(lockTimeoutMs=200)
     before = migration.picture()
     with migration.connect() as writer:
         writer.execute("BEGIN")
         writer.execute("UPDATE portfoliocompanies SET name = name WHERE id = %s", [COMPANY])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("gateway.migration.guard._ATTEMPTS", 2)
+            patch.setattr("gateway.migration.patience.ATTEMPTS", 3)
             made = migration.run()
     assert made.code == 1
-    assert "table portfoliocompanies: a long transaction holds it" in made.err
+    assert "public.portfoliocompanies is held by process " in made.err
     assert migration.picture() == before
     migration.migrated()

@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS stage_migration_batches (
 CREATE INDEX IF NOT EXISTS stage_migration_batches_open
   ON stage_migration_batches (run_id, batch_id) WHERE status <> 'done';
 CREATE TABLE IF NOT EXISTS stage_migration_invalid (
+  entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- rows of a published table without a key cannot be deleted
   run_id bigint NOT NULL,
   target_id integer NOT NULL,
   key text NOT NULL,

@@ -19,25 +19,32 @@ MOST_NAMED = 20  # keys in a line; the count is always whole
 
 def verify(connection: Connection, vocabulary: Vocabulary, *, sample: int, seed: int) -> Report:
     """Return the report of all checks; the database must have been migrated since the last finish."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    return connection.atomically(lambda: _report(connection, vocabulary, sample=sample, seed=seed))
+
+
+def _report(connection: Connection, vocabulary: Vocabulary, *, sample: int, seed: int) -> Report:
     server = connection.info.server_version
     versions = {"gateway": __version__, "postgresql": f"{server // 10000}.{server % 10000}"}
     report = Report(versions, vocabulary.fingerprint, seed, sample)
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
-    with connection.transaction():
-        connection.execute("SET LOCAL statement_timeout = 0")
-        columns = connection.execute(query("columns")).fetchall()
-        _batches(connection, report, vocabulary)
-        for row in columns:
-            check = _Column(connection, report, vocabulary, row)
-            check.objects()
-            check.canonical()
-            check.rows_and_nulls()
-            check.weights()
-            check.undo_rows()
-            check.sample(sample, seed)
-        foreign_keys.check(connection, report)
+    _check(connection, report, vocabulary)
     return report
+
+
+def _check(connection: Connection, report: Report, vocabulary: Vocabulary) -> None:
+    connection.execute("SET LOCAL statement_timeout = 0")
+    columns = connection.execute(query("columns")).fetchall()
+    _batches(connection, report, vocabulary)
+    for row in columns:
+        check = _Column(connection, report, vocabulary, row)
+        check.objects()
+        check.canonical()
+        check.rows_and_nulls()
+        check.weights()
+        check.undo_rows()
+        check.sample(report.sample, report.seed)
+    foreign_keys.check(connection, report)
 
 
 def _batches(connection: Connection, report: Report, vocabulary: Vocabulary) -> None:
