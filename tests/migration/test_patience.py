@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.migration import Ended, Migration
 from support.clock import eventually
+from support.migration import Ended, Migration
 
 import gateway.migration
 from gateway.migration import patience
