@@ -49,7 +49,7 @@ unit: $(READY)
 prove: $(READY) peers $(NODE_READY)
 	LONG_TESTS=1 $(BIN)/pytest -n $(TEST_PROCESSES) -m varies
 
-# Whoever asks for it without one has asked in vain, and is told so; it fails only where a test does.
+# Where there is none it says so, and that is no failure.
 newest: $(READY)
 	@UV=$(BIN)/uv .ci/newest $(VENV)-newest && { [ ! -d $(VENV)-newest ] || \
 		$(VENV)-newest/bin/pytest -n $(TEST_PROCESSES) -m unit -p no:cacheprovider; }
