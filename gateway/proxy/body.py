@@ -3,13 +3,17 @@
 Rules of the room:
 
 - Bytes stay as received; only the framing kind is taken apart and put together again.
-- What is held is counted at its real size under one budget for the whole gateway. A body that does not fit is
-  not read on: its request is answered 503.
+- What is held is counted at its real size, as it arrives, under one budget for the whole gateway. A body that does
+  not fit is not read on: its request is answered 503. One that is small and there whole is never turned away.
 - A client that keeps us waiting is answered 408. Only the time spent waiting for it counts, so an upstream that
   takes its time is never held against it.
+- A held body has to grow by a share of what it holds, second by second, and what it hurried before counts for no
+  more than `grace` seconds. So room can be kept only by who sends `heldBytes / 60` bytes a second (4.5 MB/s by
+  default), and only until each body is whole.
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 from mmap import mmap
 from typing import TypeAlias
@@ -22,6 +26,8 @@ Block: TypeAlias = bytes | memoryview
 _BLOCK = 256 * 1024
 _LET_GO_AT_ONCE = 8  # blocks: half a millisecond
 _TAKEN_AT_ONCE = 64 * 1024
+_NEVER_TURNED_AWAY = 64 * 1024  # bytes of a body that is there whole; it is gone again before the next is read
+_HOLD_SECONDS = 60  # a held body must not take longer than this to send as much again
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -35,10 +41,19 @@ class TooSlowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a body must come: `rate` bytes a second (0: at any pace) after `grace` seconds."""
+    """How fast a body must come: `rate` bytes a second (0: at any pace) after `grace` seconds.
+
+    A body of which `held` bytes are held has to come at `held / 60` bytes a second where that is more, and cannot
+    save up more than `grace` seconds of patience.
+    """
 
     grace: float
     rate: int
+
+    def patience(self, left: float, size: int, held: int) -> float:
+        """Return how many seconds a client may keep us waiting that had `left` and has sent `size` bytes more."""
+        gained = left + size / max(self.rate, held / _HOLD_SECONDS)
+        return min(gained, self.grace) if held else gained
 
 
 class Budget:
@@ -49,10 +64,10 @@ class Budget:
 
     @property
     def used(self) -> int:
-        """How many bytes are held, or reserved to be."""
+        """How many bytes are held."""
         return self._held.total
 
-    def take(self, size: int, limit: int) -> None:
+    def take(self, size: int, limit: float) -> None:
         """Count `size` more bytes as held. Raises NoRoomError when they do not fit under `limit`."""
         self._held.add(size)
         if self.used > limit:
@@ -74,26 +89,15 @@ class Held:
 
     def __init__(self, budget: Budget, limit: int) -> None:
         self._budget = budget
-        self._limit = limit
+        self.limit = limit
         self._blocks: list[Block] = []
         self._tail = bytearray()
-        self._size = 0
-        self._reserved = 0
+        self.size = 0  # bytes that are held
 
-    def expect(self, size: int | None) -> None:
-        """Reserve room for a body of a known size. Raises NoRoomError when there is none."""
-        if size is not None:
-            self._reserve(size)
-
-    def _reserve(self, size: int) -> None:
-        self._budget.take(size, self._limit)
-        self._reserved += size
-
-    def append(self, chunk: bytes) -> None:
-        """Hold one more chunk. Raises NoRoomError when the budget does not allow it."""
-        self._size += len(chunk)
-        if self._size > self._reserved:
-            self._reserve(self._size - self._reserved)
+    def append(self, chunk: bytes, *, always: bool = False) -> None:
+        """Hold one more chunk. Raises NoRoomError when the budget does not allow it, and it need not `always`."""
+        self._budget.take(len(chunk), math.inf if always else self.limit)
+        self.size += len(chunk)
         self._tail += chunk
         if len(self._tail) >= _BLOCK:
             block = mmap(-1, len(self._tail))
@@ -114,8 +118,9 @@ class Held:
         if self._blocks:
             asyncio.get_running_loop().call_soon(self.release)
             return
-        self._budget.give_back(self._reserved)
-        self._reserved = 0
+        self._tail = bytearray()
+        self._budget.give_back(self.size)
+        self.size = 0
 
 
 class Incoming:
@@ -130,7 +135,7 @@ class Incoming:
         self._request = request
         self._pace = pace
         self._received = 0
-        self._waited = 0.0
+        self._patience = pace.grace
         self._content: StreamReader = request.content
         self._expects_continue = expects_continue
         self.length = length
@@ -153,8 +158,13 @@ class Incoming:
         """How many bytes are still to be read, as far as the head told; 0 when it did not."""
         return 0 if self.length is None else self.length - self._received
 
-    async def read(self) -> bytes:
-        """Return the next bytes, b"" at the end. Raises TooSlowError.
+    @property
+    def never_turned_away(self) -> bool:
+        """Whether the whole body has arrived and is so small that there is always room for it."""
+        return self._content.is_eof() and self._content.total_bytes <= _NEVER_TURNED_AWAY
+
+    async def read(self, held: int = 0) -> bytes:
+        """Return the next bytes, b"" at the end. `held` bytes before them are held. Raises TooSlowError.
 
         Asks the client for the body first when it waits to be asked (RFC 9110, section 10.1.1).
         """
@@ -166,6 +176,8 @@ class Incoming:
         else:
             chunk = await self._next()
         self._received += len(chunk)
+        if self._pace.rate:
+            self._patience = self._pace.patience(self._patience, len(chunk), held)
         return chunk
 
     async def _read_as_it_comes(self) -> bytes:
@@ -187,11 +199,10 @@ class Incoming:
     async def _read_in_time(self) -> bytes:
         now = asyncio.get_running_loop().time
         begin = now()
-        patience = self._pace.grace + self._received / self._pace.rate - self._waited
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._patience):
                 chunk = await self._next()
         except TimeoutError:
             raise TooSlowError from None
-        self._waited += now() - begin
+        self._patience -= now() - begin
         return chunk

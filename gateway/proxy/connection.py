@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._paused_writing = False
         self._patience = Patience(self._give_up, self._is_excused)
         self._twin: socket.socket | None = None
+        self._aborted = False
         self.idle_since = 0.0
         self._reset()
 
@@ -180,7 +181,8 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def abort(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close at once, whatever is under way; a connection that is not made yet is closed when it is."""
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -189,6 +191,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and a second hold on its socket for what can still be read when a write failed."""
         self._transport = transport  # type: ignore[assignment]  # a stream protocol gets a stream transport
+        if self._aborted:
+            self.abort()
+            return
         if transport.get_extra_info("sslcontext") is None:
             with contextlib.suppress(OSError):  # no descriptor is left: the exchange can do without
                 self._twin = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
@@ -204,24 +209,30 @@ class Connection(asyncio.Protocol):
             self._reusable = False
             return
         self._answered = True
+        room = _MAX_HEAD - self._head_size
+        if self._head is None and len(data) > room:
+            # What is over the bound is parsed only once the head has turned out to be within it.
+            self._parse(self._parser, data[:room])
+            data = data[room:]
+            if self._head is None and self._error is None:
+                self._fail(UpstreamError(f"the upstream's response is malformed: its head is over {_MAX_HEAD} bytes"))
+        if self._error is None:
+            self._parse(self._parser, data)
+        self._wake()
+
+    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        """Parse; a body may take its time, but neither the time nor the room of a head can be stretched."""
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
             self._begin_tunnel(data[switch.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__ or error  # an error of ours comes through the parser
             self._fail(UpstreamError(f"the upstream's response is malformed: {cause}"))
-        self._note_progress(len(data))
-        self._wake()
-
-    def _note_progress(self, size: int) -> None:
-        """Let a body take its time, but neither the time nor the room of a head be stretched."""
-        if self._head is not None:
+        if self._head is None:
+            self._head_size += len(data)
+        else:
             self._patience.note()
-            return
-        self._head_size += size
-        if self._head_size > _MAX_HEAD:
-            self._fail(UpstreamError(f"the upstream's response is malformed: its head is over {_MAX_HEAD} bytes"))
 
     def eof_received(self) -> bool:
         """Take the upstream's end as the end of the body where nothing else marks it (RFC 9112, section 6.3)."""

@@ -14,9 +14,10 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy import tunnel
@@ -33,6 +34,7 @@ from gateway.proxy.headers import (
     trailer_section,
 )
 from gateway.proxy.problem import Answer
+from gateway.proxy.progress import while_taken
 from gateway.proxy.response import ResponseHead
 from gateway.proxy.service import Service
 from gateway.rules.load import Upstream
@@ -62,7 +64,7 @@ class Answered(web.StreamResponse):
 
 
 _ANSWERED = Answered(keep_alive=True)
-_ANSWERED_LAST = Answered(keep_alive=False)
+ANSWERED_LAST = Answered(keep_alive=False)
 
 
 class Listener(Protocol):
@@ -120,8 +122,8 @@ class Exchange:
             await self._write(head if call.method == "HEAD" else head + answer.body)
         except TimeoutError:
             self._break_off()
-            return _ANSWERED_LAST
-        return _ANSWERED if keep_alive else _ANSWERED_LAST
+            return ANSWERED_LAST
+        return _ANSWERED if keep_alive else ANSWERED_LAST
 
     async def forward(
         self, ready: list[Block], listener: Listener | None, sent: Callable[[], None] | None = None
@@ -198,7 +200,7 @@ class Exchange:
             try:
                 await pump
             except (RequestPayloadError, TooSlowError):
-                return _ANSWERED_LAST  # the one response is out already
+                return ANSWERED_LAST  # the one response is out already
             if listener is not None:
                 await listener.end()
         except UpstreamError:
@@ -261,7 +263,7 @@ class Exchange:
             return await self._send_response(connection, head, added)
         except (UpstreamError, TimeoutError):
             self._break_off()
-            return _ANSWERED_LAST
+            return ANSWERED_LAST
 
     def _is_offered(self, chosen: list[bytes]) -> bool:
         offered = {name.lower() for name in list_of([self._upgrade or b""])}
@@ -282,7 +284,7 @@ class Exchange:
         connection.end()
         await self._write(response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected))
         await tunnel.carry(self._call.request, connection)
-        return _ANSWERED_LAST
+        return ANSWERED_LAST
 
     def _write(self, data: bytes) -> Awaitable[None]:
         """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
@@ -292,9 +294,11 @@ class Exchange:
         return self._write_in_time(data)
 
     async def _write_in_time(self, data: bytes) -> None:
-        async with asyncio.timeout(self._call.service.rules.limits.upstream_timeout_seconds):
-            await self._call.request.writer.drain()
-            await self._call.request.writer.write(data)
+        """Write once the client has taken what was written before: as slowly as it likes, but it may not stop."""
+        request, seconds = self._call.request, self._call.service.rules.limits.upstream_timeout_seconds
+        writer = cast("StreamWriter", request.writer)  # aiohttp makes no other
+        await while_taken(writer.drain(), request.transport, seconds)
+        await writer.write(data, drain=False)
 
     def _is_backed_up(self) -> bool:
         """Whether the client has not taken the responses before: short ones too must not pile up."""
@@ -333,7 +337,7 @@ class Exchange:
             if chunked:
                 out += _LAST_CHUNK[:-2] + trailer_section(connection.trailers, inspected=self._inspected)
         await self._write(out)
-        return _ANSWERED if keep_alive else _ANSWERED_LAST
+        return _ANSWERED if keep_alive else ANSWERED_LAST
 
     def _may_keep_alive(self) -> bool:
         call = self._call

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
+from gateway.errors import GatewayError
 from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, TooSlowError
-from gateway.proxy.exchange import Answered, Call, Exchange
+from gateway.proxy.exchange import ANSWERED_LAST, Answered, Call, Exchange
 from gateway.proxy.failures import UpstreamError
 from gateway.proxy.headers import (
     HeadError,
@@ -57,9 +58,17 @@ class Handler:
         return self.draining
 
     async def __call__(self, request: web.BaseRequest) -> Answered:
-        """Carry one request to its end."""
+        """Carry one request to its end. A client that leaves before it has its answer is no fault."""
         call = self._call(request)
         self.in_flight += 1
+        try:
+            return await self._carry_or_answer(call)
+        except ConnectionError:
+            return ANSWERED_LAST
+        finally:
+            self.in_flight -= 1
+
+    async def _carry_or_answer(self, call: Call) -> Answered:
         try:
             return await self._carry(call)
         except HeadError as error:
@@ -80,8 +89,6 @@ class Handler:
             detail = "the upstream did not answer" if error.status == 504 else "the upstream could not be reached"
             answer = problem(error.status, error.reason, detail, call.request_id)
             return await self._answer(call, answer, after_upstream=True)
-        finally:
-            self.in_flight -= 1
 
     async def _answer(self, call: Call, answer: Answer, *, after_upstream: bool = False) -> Answered:
         return await Exchange(call, inspected=False).answer(answer, after_upstream=after_upstream)
@@ -140,8 +147,11 @@ class Handler:
             whole = await _read_and_judge(call.incoming, judging, held)
             decision = await judging.conclude(whole=whole)
             if decision is not None and decision.refused:
+                held.release()
                 vocabulary = call.service.rules.policy.vocabulary
                 return await exchange.answer(refusal(decision, call.path, call.request_id, vocabulary))
+            if judging.inspection.certain:
+                raise GatewayError("a request was certain to be refused, so its body was let go of, and then was not")
             return await exchange.forward(held.hand_over(), _Told(judging), held.release)
         finally:
             held.release()
@@ -156,26 +166,20 @@ async def _read_and_judge(incoming: Incoming, judging: Judging, held: Held) -> b
     inspection = judging.inspection
     if not inspection.wants_body:
         return True
-    if not inspection.ended:
-        held.expect(incoming.length)
+    if not inspection.ended and incoming.left > held.limit:
+        raise NoRoomError  # nor will there ever be
     while not inspection.ended:
         if inspection.certain and (inspection.enough or incoming.left > _NOT_WORTH_WAITING_FOR):
             return False
-        chunk = await incoming.read()
+        chunk = await incoming.read(held.size)
         if not chunk:
             break
         await judging.feed(chunk)
-        if not _is_refused(inspection):
-            held.append(chunk)
+        if inspection.certain:
+            held.release()
+        else:
+            held.append(chunk, always=incoming.never_turned_away)
     return True
-
-
-def _is_refused(inspection: Inspection) -> bool:
-    """Whether the request's end is known to be a refusal.
-
-    What ends an inspection also settles the percentage: a request outside of it is forwarded whole.
-    """
-    return inspection.ended and inspection.may_refuse
 
 
 def no_route() -> HeadError:

@@ -33,22 +33,35 @@ class Pool:
             if connection.usable and loop.time() - connection.idle_since < IDLE_SECONDS:
                 return connection, True
             connection.abort()
-        upstream = self.upstream
+        return await self._connect(), False
+
+    async def _connect(self) -> Connection:
+        """Return a new connection.
+
+        It is ours before it is made: whatever ends the wait, also at the moment in which it is made, ends it too.
+        """
+        upstream, loop = self.upstream, asyncio.get_running_loop()
+        connection = Connection()
         try:
             async with asyncio.timeout(self.connect_timeout):
-                _, connection = await loop.create_connection(
-                    Connection,
+                await loop.create_connection(
+                    lambda: connection,
                     upstream.host,
                     upstream.port,
                     ssl=upstream.tls,
                     server_hostname=upstream.host if upstream.tls else None,
                 )
         except TimeoutError as error:
+            connection.abort()
             message = f"no connection to upstream {upstream.name!r} within {self.connect_timeout:g} s"
             raise UpstreamTimeoutError(message) from error
         except OSError as error:
+            connection.abort()
             raise UpstreamRefusedError(f"no connection to upstream {upstream.name!r}: {error}") from error
-        return connection, False
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
     def release(self, connection: Connection) -> None:
         """Take a connection back after its exchange; it is kept only when it can carry another one."""

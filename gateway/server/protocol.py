@@ -37,6 +37,7 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
+        self._asked = False  # whether a first head was whole; only then is aiohttp sure to wait for the next
         self._begun = False  # whether bytes of a head have come that is not whole
         self._end = b""  # of what came
         self._last_body: StreamReader = EMPTY_PAYLOAD
@@ -121,6 +122,7 @@ class Connection(web.RequestHandler):
 
     def _note_bodies(self) -> None:
         """Break off the body in which the parser found an error; it only reports that as one more message."""
+        self._asked = self._asked or bool(self._messages)
         for message, body in self._messages:
             if isinstance(message, RawRequestMessage):
                 self._last_body = body
@@ -152,7 +154,7 @@ class Connection(web.RequestHandler):
 
     def _is_waiting(self) -> bool:
         """Whether no request is being handled and no head is complete."""
-        return self._waiter is not None and not self._waiter.done()
+        return not self._asked or (self._waiter is not None and not self._waiter.done())
 
     def _expect_head(self) -> None:
         self._stop_timer()

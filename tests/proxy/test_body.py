@@ -1,8 +1,10 @@
 """Bodies on their way in: held within a budget, asked for, waited for only so long."""
 
 import asyncio
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -11,7 +13,7 @@ from support.process import Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
 
-from gateway.proxy.body import Budget, Held, NoRoomError
+from gateway.proxy.body import Budget, Held, NoRoomError, Pace
 from gateway.proxy.shares import Share
 
 ENFORCED = "/enforced"
@@ -89,58 +91,83 @@ def test_order_is_kept(budget: Budget) -> None:
     assert b"".join(held.hand_over()) == b"".join(chunks)
 
 
-def test_known_size_is_reserved_first(budget: Budget) -> None:
-    """A Content-Length takes its room before the body comes, and the body then takes no more."""
+def test_what_arrives_takes_its_room(budget: Budget) -> None:
+    """Each chunk takes its own size of the budget until there is no more; what always finds room is counted too."""
     held, other = Held(budget, 100), Held(budget, 100)
-    held.expect(60)
-    with pytest.raises(NoRoomError):
-        other.expect(41)
     held.append(b"x" * 60)
-    assert budget.used == 60
     with pytest.raises(NoRoomError):
-        held.append(b"x" * 41)
-    other.expect(40)
+        other.append(b"x" * 41)
+    assert budget.used == 60
+    other.append(b"x" * 41, always=True)
+    assert budget.used == 101
     held.release()
     other.release()
     assert budget.used == 0
 
 
-def test_no_room_for_another_counted_body(gateway: Gateway, upstream: RecordingUpstream) -> None:
-    """While the budget is taken another body is answered 503 with Retry-After; afterwards there is room again."""
+@pytest.mark.parametrize(
+    ("left", "size", "held", "expected"),
+    [
+        (10, 1024, 0, 11),
+        (10, 1024, 1, 10),
+        (5, 1024, 60_000, 6),
+        (5, 1_000_000, 60_000_000, 6),
+        (0, 600, 6_000_000, 0.006),
+    ],
+)
+def test_patience_with_a_body(left: float, size: int, held: int, expected: float) -> None:
+    """What is sent buys time at the least rate or a sixtieth of what is held, with that never more than the grace."""
+    assert Pace(10, 1024).patience(left, size, held) == pytest.approx(expected)
+
+
+def held(gateway: Gateway) -> float | None:
+    return gateway.metrics().get("stage_gateway_held_bytes")
+
+
+@contextlib.contextmanager
+def taken_but(gateway: Gateway, room: int) -> Iterator[None]:
+    """While two bodies are on their way that leave so much room."""
     raw = request("POST", ENFORCED, body=document(LIMIT))
     with Client(gateway.port) as first, Client(gateway.port) as second:
-        first.send(raw[:-20])
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == LIMIT)
-        response = second.send(raw).response()
-        assert response.status == 503
-        assert response.values("retry-after") == ["1"]
-        assert json.loads(response.body)["type"] == "urn:stage-gateway:no_room"
-        assert first.send(raw[-20:]).response().status == 200
-    eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 0)
+        first.send(raw[:-10])
+        eventually(lambda: held(gateway) == LIMIT - 10)
+        second.send(raw[: len(raw) - LIMIT + ROOM - room - LIMIT + 10])
+        eventually(lambda: held(gateway) == ROOM - room)
+        yield
+    eventually(lambda: held(gateway) == 0)
+
+
+@pytest.mark.parametrize("framed", ["counted", "chunked"])
+def test_no_room_for_another_body(framed: str, gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """A body takes room as it comes, and is answered 503 with Retry-After when there is no more."""
+    body = document(1500)
+    raw = request("POST", ENFORCED, body=body) if framed == "counted" else request("POST", ENFORCED, chunks=[body])
+    with taken_but(gateway, 1000), Client(gateway.port) as client:
+        client.send(raw[:700])
+        eventually(lambda: (held(gateway) or 0) > ROOM - 1000)
+        response = client.send(raw[700:-10]).response()
+    assert response.status == 503
+    assert response.values("retry-after") == ["1"]
+    assert json.loads(response.body)["type"] == "urn:stage-gateway:no_room"
     assert exchange(gateway.port, raw).status == 200
-    assert len(upstream.requests) == 2
+    assert len(upstream.requests) == 1
 
 
-def test_no_room_for_a_chunked_body(gateway: Gateway, upstream: RecordingUpstream) -> None:
-    """A chunked body takes room as it grows, and is answered 503 when there is no more."""
-    with Client(gateway.port) as first, Client(gateway.port) as second:
-        first.send(request("POST", ENFORCED, body=document(LIMIT))[:-20])
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == LIMIT)
-        second.send(request("POST", ENFORCED, chunks=[document(LIMIT)[:1500]]).removesuffix(b"0\r\n\r\n"))
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == LIMIT + 1500)
-        second.send(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
-        assert second.response().status == 503
-    eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 0)
-    assert upstream.requests == []
+def test_small_body_that_is_there_is_never_turned_away(gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """A small body that is there whole is judged and carried though the budget is used up."""
+    with taken_but(gateway, 0):
+        assert exchange(gateway.port, request("POST", ENFORCED, body=document(LIMIT))).status == 200
+        assert exchange(gateway.port, request("POST", ENFORCED, body=b'{"stages":{"A":1}}')).status == 422
+    assert len(upstream.requests) == 1
 
 
 def test_streamed_body_needs_no_room(gateway: Gateway, upstream: RecordingUpstream) -> None:
     """A body that cannot be refused is not held, so it passes while the budget is taken."""
-    with Client(gateway.port) as first:
-        first.send(request("POST", ENFORCED, body=document(LIMIT))[:-20])
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == LIMIT)
-        assert exchange(gateway.port, request("POST", WARNED, body=document(LIMIT))).status == 200
-    assert len(upstream.requests) == 1
+    raw = request("POST", WARNED, body=document(LIMIT))
+    with taken_but(gateway, 0), Client(gateway.port) as client:
+        client.send(raw[:-10])
+        upstream.wait_for(1)
+        assert client.send(raw[-10:]).response().status == 200
 
 
 @pytest.mark.parametrize("expect", [(), (("Expect", "100-continue"),)])

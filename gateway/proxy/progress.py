@@ -1,0 +1,44 @@
+"""Whether a client takes what is written to it: what counts is progress, not the time that the whole takes."""
+
+import asyncio
+import contextlib
+import fcntl
+import struct
+import termios
+from collections.abc import Coroutine
+
+
+async def while_taken(
+    drained: Coroutine[None, None, None], transport: asyncio.Transport | None, seconds: float
+) -> None:
+    """Wait until a client has taken enough of what was written, for as long as it takes any of it.
+
+    Raises TimeoutError after `seconds` in which it took nothing.
+    """
+    draining = asyncio.ensure_future(drained)
+    try:
+        waiting = _unsent(transport)
+        while not (await asyncio.wait({draining}, timeout=seconds))[0]:
+            before, waiting = waiting, _unsent(transport)
+            if waiting >= before:
+                raise TimeoutError(f"the client took nothing for {seconds:g} s")
+    except BaseException:
+        draining.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await draining
+        raise
+    draining.result()
+
+
+def _unsent(transport: asyncio.Transport | None) -> int:
+    """Return how many bytes the client has not acknowledged: ours, and the kernel's send queue (tcp(7), SIOCOUTQ).
+
+    A slow client empties that queue long before the kernel takes more from us.
+    """
+    if transport is None or transport.is_closing():
+        return 0
+    waiting = transport.get_write_buffer_size()
+    with contextlib.suppress(OSError):  # no such queue: what we have is what is known
+        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        waiting += struct.unpack("i", queued)[0]
+    return waiting
