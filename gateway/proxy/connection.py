@@ -209,16 +209,21 @@ class Connection(asyncio.Protocol):
             self._reusable = False
             return
         self._answered = True
-        room = _MAX_HEAD - self._head_size
-        if self._head is None and len(data) > room:
-            # What is over the bound is parsed only once the head has turned out to be within it.
+        if self._head is None:
+            room = _MAX_HEAD - self._head_size
             self._parse(self._parser, data[:room])
-            data = data[room:]
-            if self._head is None and self._error is None:
-                self._fail(UpstreamError(f"the upstream's response is malformed: its head is over {_MAX_HEAD} bytes"))
-        if self._error is None:
+            if len(data) > room and self._error is None:
+                self._take_past_the_bound(data[room:])
+        else:
             self._parse(self._parser, data)
         self._wake()
+
+    def _take_past_the_bound(self, data: bytes) -> None:
+        """Take what came with a head's last bytes, if the head turned out to be within its bound."""
+        if self._head is None:
+            self._fail(UpstreamError(f"the upstream's response is malformed: its head is over {_MAX_HEAD} bytes"))
+        else:
+            self.data_received(data)
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         """Parse; a body may take its time, but neither the time nor the room of a head can be stretched."""

@@ -152,3 +152,16 @@ def test_override_by_underscores_is_one(name: str, gateway: Gateway, upstream: R
     raw = request("POST", SIMULATE, (name, "GET"), body=b'{"stageDistribution":[]}')
     assert asked(gateway, raw).status == 400
     assert upstream.requests == []
+
+
+@pytest.mark.parametrize(("over", "status"), [(0, 200), (1, 502)])
+def test_bound_on_a_head_is_exact(over: int, status: int, gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """A response head of 256 KiB is relayed, with a body that comes along; one byte more is 502."""
+    first, last = b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\n"
+    rest = 256 * 1024 + over - len(first) - len(last)
+    fields = [b"X: " + b"x" * 8000 + b"\r\n"] * (rest // 8005 - 1)
+    fields.append(b"X: " + b"x" * (rest - 8005 * len(fields) - 5) + b"\r\n")
+    with upstream.scripted(answer(first + b"".join(fields) + last + b"ok")):
+        response = asked(gateway)
+    assert response.status == status
+    assert response.body == b"ok" or status == 502
