@@ -16,11 +16,11 @@ from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration import control, ledger
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection
+from gateway.migration.faults import recorded_faults
 from gateway.migration.finishing import finish, undo_rows
 from gateway.migration.guard import guard_status, set_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.metrics import MigrationMetrics, served
-from gateway.migration.planning import recorded_faults
 from gateway.migration.progress import Bar, JsonLines, Reporter
 from gateway.migration.remediation import Remediation
 from gateway.migration.running import Runner

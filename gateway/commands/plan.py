@@ -1,6 +1,5 @@
 """`stage-gateway migrate plan`: what a run would change."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,7 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
-from gateway.migration.mapping import spellings
-from gateway.migration.planning import ColumnPlan, faults_of, plan_column
+from gateway.migration.planning import ColumnPlan, plan_column
 from gateway.migration.remediation import Remediation
 from gateway.migration.wording import counted
 
@@ -27,9 +25,15 @@ def plan(
     spec: SpecOption = None,
     config: ConfigOption = None,
     remediation: RemediationOption = REMEDIATION,
+    trial: Annotated[
+        bool,
+        typer.Option(
+            help="Write some rows of each column and take that back, to tell the time; without, it is a guess."
+        ),
+    ] = True,
     as_json: JsonOption = False,
 ) -> int:
-    """Tell what a run would change, and what it could not. Writes nothing to the database.
+    """Tell what a run would change, what it could not, and how long it would take. Nothing is changed.
 
     Exit 1 when a value cannot be mapped.
 
@@ -37,14 +41,10 @@ def plan(
     """
     session = Session.of(spec, config)
     with session.connected("migrate plan", writes=False) as connection, Remediation(remediation) as file:
-        plans = []
-        for target in session.targets(connection):
-            column = plan_column(connection, target, session.vocabulary, session.spec)
-            before = file.count
-            names = spellings(connection, target, session.vocabulary)
-            for fault in faults_of(connection, target, session.vocabulary, names):
-                file.add(fault)
-            plans.append(dataclasses.replace(column, faults=file.count - before))
+        plans = [
+            plan_column(connection, target, session.vocabulary, session.spec, file, trial=trial)
+            for target in session.targets(connection)
+        ]
     if as_json:
         print_json(_document(session, plans, file))
     else:
@@ -64,6 +64,7 @@ def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) 
                 "rows": plan.rows,
                 "batches": plan.batches,
                 "estimatedSeconds": round(plan.seconds, 1),
+                "unmeasured": plan.unmeasured,
                 "invalid": plan.faults,
                 "updateTriggers": plan.target.update_triggers,
                 "changes": [
@@ -74,6 +75,10 @@ def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) 
             for plan in plans
         ],
     }
+
+
+def _time(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else f"about {seconds:,.0f} s"
 
 
 def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation) -> None:
@@ -89,8 +94,12 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
         show(f"and {len(changes) - MOST_LINES} more, see --json")
     for plan in plans:
         rows, batches = counted(plan.rows, "row"), counted(plan.batches, "batch", "batches")
-        time, faults = f"about {plan.seconds:,.0f} s", counted(plan.faults, "value")
-        show(f"{plan.target.name}: {rows} to look at in {batches}, {time}; {faults} cannot be mapped")
+        faults = counted(plan.faults, "value")
+        show(f"{plan.target.name}: {rows} to look at in {batches}, {_time(plan.seconds)}; {faults} cannot be mapped")
+        if plan.unmeasured:
+            show(f"{plan.target.name}: its time is a guess, not measured: {plan.unmeasured}")
+    told = "" if any(plan.unmeasured for plan in plans) else ", as told by rows that were written and taken back"
+    show(f"in all {_time(sum(plan.seconds for plan in plans))}{told}")
     for table_name, triggers in {plan.target.table: plan.target.update_triggers for plan in plans}.items():
         if triggers:
             show(

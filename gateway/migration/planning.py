@@ -1,23 +1,22 @@
-"""The plan: what a run would change, and what it could not. Reads only."""
+"""The plan: what a run would change, what it could not, and how long it would take. What it writes it takes back."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from psycopg import sql
 
 from gateway.migration.catalog import Target
-from gateway.migration.database import Connection, one, patiently
-from gateway.migration.mapping import Spellings, streamed
-from gateway.migration.remediation import Fault
-from gateway.migration.shapes import fragments, parameters
-from gateway.migration.spec import Shape, Spec
+from gateway.migration.cutting import sliced
+from gateway.migration.database import Connection
+from gateway.migration.faults import faults_of
+from gateway.migration.mapping import spellings, streamed
+from gateway.migration.remediation import Remediation
+from gateway.migration.shapes import fragments, off, parameters
+from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
+from gateway.migration.trial import Trial, usual
 from gateway.stages.vocabulary import Vocabulary
 
-# Rows a second that one connection changed on a plain server with its log on disk; an estimate, and told as one.
-TYPICAL_PACE: Mapping[Shape, int] = {"value": 50_000, "keys": 25_000, "each": 15_000}
+_LOOKS = 2  # for rows that are not canonical: before the first batch, and in the last sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,49 +31,62 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """What would happen to one column. `seconds` is an estimate."""
+    """What would happen to one column.
+
+    `seconds` is an estimate: from a trial that was taken back, or, where `unmeasured` says why there was none, from
+    what is usual. `faults` counts the values that cannot be mapped.
+    """
 
     target: Target
     changes: Sequence[Change]
     rows: int
     batches: int
     seconds: float
+    unmeasured: str | None
     faults: int
 
 
-def plan_column(connection: Connection, target: Target, vocabulary: Vocabulary, spec: Spec) -> ColumnPlan:
-    """Return what a run would do to one column; `faults` is left at 0, `faults_of` yields them."""
-    slots, values = fragments(target), parameters(target, vocabulary, {})
-    with patiently(connection, f"{spec.lock_timeout_ms}ms"):
-        extent = one(connection, statement("extent", **slots), values)
+def plan_column(
+    connection: Connection, target: Target, vocabulary: Vocabulary, spec: Spec, file: Remediation, *, trial: bool
+) -> ColumnPlan:
+    """Return what a run would do to one column; what cannot be mapped is added to `file`.
+
+    With `trial` some rows are written and taken back. What is read takes as long as it does in a run.
+    """
+    before, reading = file.count, Stopwatch()
+    values = parameters(target, vocabulary, {})
+    with reading:
+        [cut] = connection.unhurried(sliced("sizes", target), {**values, "rows": spec.batch_rows}).fetchall()
+    sizes = {int(size): times for size, times in cut["sizes"].items()}
+    rows = sum(size * times for size, times in sizes.items())
+    if not rows:
+        return ColumnPlan(target, (), 0, 0, _LOOKS * reading.seconds, None, 0)
     changes = [
         Change(row["fund"], row["name"], vocabulary.resolve(row["name"]), row["rows"])
-        for row in streamed(connection, statement("changes", **slots), values)
+        for row in streamed(connection, statement("changes", **fragments(target)), values)
     ]
-    rows = extent["rows"]
-    batches = max(math.ceil(rows / spec.batch_rows), extent["funds"], 1 if rows else 0)
-    return ColumnPlan(target, changes, rows, batches, rows / TYPICAL_PACE[target.shape], 0)
+    with reading:
+        names = spellings(connection, target, vocabulary)
+        for fault in faults_of(connection, target, vocabulary, names):
+            file.add(fault)
+    look = Stopwatch()
+    with reading:
+        connection.unhurried(statement("look", **fragments(target), off=off(target)), values)
+    with look:
+        connection.unhurried(statement("bad_rows", **fragments(target)), values)
+    pace = Trial(connection, target, vocabulary, names).pace(cut["keys"]) if trial else usual(target, "without a trial")
+    seconds = reading.seconds + _LOOKS * look.seconds + pace.seconds(sizes, spec)
+    return ColumnPlan(target, changes, rows, pace.batches(sizes, spec), seconds, pace.unmeasured, file.count - before)
 
 
-def faults_of(connection: Connection, target: Target, vocabulary: Vocabulary, names: Spellings) -> Iterator[Fault]:
-    """Yield every value of a column that cannot be made canonical, a few rows in memory at a time."""
-    if target.shape == "value" and names.complete:
-        return  # nothing but a name can be wrong
-    query = statement("faults", **fragments(target), where=sql.SQL("true"))
-    for row in streamed(connection, query, parameters(target, vocabulary, names.known)):
-        yield as_fault(target, vocabulary, row)
+class Stopwatch:
+    """Adds up the time spent in its contexts, in seconds."""
 
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
-def recorded_faults(connection: Connection, target: Target, vocabulary: Vocabulary, run: int) -> Iterator[Fault]:
-    """Yield what a run left out of a column, a few rows in memory at a time."""
-    values = {"run": run, "target": target.target_id}
-    for row in streamed(connection, statement("recorded", **target.slots()), values):
-        yield as_fault(target, vocabulary, row)
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
 
-
-def as_fault(target: Target, vocabulary: Vocabulary, row: Mapping[str, Any]) -> Fault:
-    """Return a row of the statement `faults` with its suggestion."""
-    unknown = row["reason"] == "disallowed_value" and row["value"] is not None
-    suggestion = vocabulary.nearest(row["value"]) if unknown else None
-    table = f"{target.schema}.{target.table}"
-    return Fault(table, target.column, row["key"], row["fund"], row["value"], row["reason"], suggestion)
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._started

@@ -48,6 +48,7 @@ class JsonLines:
             "table": target.table,
             "column": target.column,
             "fundId": _number(batch.fund, target.fund_is_number),
+            "joined": batch.joined,
             "startPk": _number(batch.range_start, target.key_is_number),
             "endPk": _number(batch.range_end, target.key_is_number),
             "updated": written.updated,

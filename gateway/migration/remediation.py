@@ -7,24 +7,12 @@ from pathlib import Path
 from typing import IO
 
 from gateway.errors import GatewayError
+from gateway.migration.faults import Fault
 from gateway.migration.wording import counted
 
 MOST_TOLD = 10  # lines on a terminal; the file has all
 _MOST_SHOWN = 64  # characters of a value on a terminal
 _ANOTHER = "name another file"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A value that cannot be made canonical. `suggestion` is the nearest canonical name, when one is near."""
-
-    table: str
-    column: str
-    key: str
-    fund: str | None
-    value: str | None
-    reason: str
-    suggestion: str | None
 
 
 @dataclass(slots=True)

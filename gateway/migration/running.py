@@ -16,6 +16,7 @@ from psycopg import sql
 from gateway.errors import GatewayError, RefusedError, UnreachableError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target
+from gateway.migration.cutting import is_too_large, pace_after, sliced, wanted_rows
 from gateway.migration.database import Connection, one, translated
 from gateway.migration.index import Index
 from gateway.migration.lag import Reading, must_wait, read_lag
@@ -34,7 +35,6 @@ OnInvalid = Literal["refuse", "record"]
 # After so many sweeps in which values were still mapped, they come in faster than they are swept.
 MOST_ROUNDS = 20
 _POLL = 0.3
-_SMALLEST = 50
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Runner:
     metrics: MigrationMetrics
     maps: dict[int, Spellings]  # by column; each serves one pass, later ones ask anew
     _writers: dict[int, Writer] = field(default_factory=dict, init=False)
-    _pace: dict[int, float] = field(default_factory=dict, init=False)  # by column, rows a millisecond, of late
+    _pace: dict[int, float | None] = field(default_factory=dict, init=False)  # by column, rows a millisecond, of late
 
     def run(self) -> Mapping[str, Any]:
         """Do all rounds and return the run's counts.
@@ -90,7 +90,7 @@ class Runner:
                 continue
             values = parameters(target, self.vocabulary, {})
             values |= {"run": self.run_id, "target": target.target_id, "round": number, "rows": self.spec.batch_rows}
-            batches += self.connection.unhurried(statement("slices", **fragments(target)), values).rowcount
+            batches += self.connection.unhurried(sliced("slices", target), values).rowcount
         return batches
 
     def _bad_rows(self, target: Target) -> int:
@@ -122,17 +122,20 @@ class Runner:
             written = self._persist(batch)
             if written is not None:
                 unsettled += batch.row_count - written.skipped_invalid
-                self._pace[batch.target_id] = batch.row_count / max(written.duration_ms, 1)
+                self._pace[batch.target_id] = pace_after(
+                    self.spec, self._pace.get(batch.target_id), batch.row_count, written.duration_ms
+                )
                 self.metrics.progressed(batch.row_count)
                 self.reporter.batch(self._target(batch), batch, written)
 
     def _claim(self) -> Batch | None:
         row = self._quickly(statement("claim"), {"run": self.run_id})
         batch = None if row is None else Batch(**row)
-        if batch is None or batch.target_id not in self._pace:
+        pace = None if batch is None else self._pace.get(batch.target_id)
+        if batch is None or pace is None:
             return batch
-        wanted = max(_SMALLEST, int(self._pace[batch.target_id] * self.spec.target_batch_ms))
-        return self._split(batch, wanted) if batch.row_count > 1.5 * wanted else batch
+        wanted = wanted_rows(self.spec, pace)
+        return self._split(batch, wanted) if is_too_large(batch.row_count, wanted) else batch
 
     def _split(self, batch: Batch, rows: int) -> Batch:
         return Batch(**one(self.connection, statement("split"), {"batch": batch.batch_id, "rows": rows}))

@@ -11,11 +11,11 @@ from gateway.errors import RefusedError
 from gateway.migration import ledger
 from gateway.migration.catalog import Target, find_targets
 from gateway.migration.database import Connection, want_own_schema
+from gateway.migration.faults import faults_of
 from gateway.migration.guard import install_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
-from gateway.migration.planning import faults_of
 from gateway.migration.progress import Reporter
 from gateway.migration.reads import check_views, install_views
 from gateway.migration.remediation import Remediation

@@ -109,7 +109,7 @@ class Undo:
                 continue
             after = found["range_end"]
             self.restored += written.updated
-            batch = Batch(0, target.target_id, 0, None, found["range_start"], after, (), found["rows"])
+            batch = Batch(0, target.target_id, 0, None, False, found["range_start"], after, (), found["rows"])
             self.reporter.batch(target, batch, written)
 
     def _write(self, run: int, target: Target, found: Mapping[str, Any]) -> Written:

@@ -9,8 +9,7 @@ from typing import Any
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
-from gateway.migration.planning import as_fault
-from gateway.migration.remediation import Fault
+from gateway.migration.faults import Fault, as_fault
 from gateway.migration.shapes import broken, exactly, fragments, parameters
 from gateway.migration.statements import statement
 from gateway.migration.wording import counted
@@ -19,12 +18,16 @@ from gateway.stages.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A row of `stage_migration_batches` that is to be done; `keys` as text."""
+    """A row of `stage_migration_batches` that is to be done; `keys` as text.
+
+    `joined` says that it has rows of several small funds; `fund` is None then.
+    """
 
     batch_id: int
     target_id: int
     round: int
     fund: str | None
+    joined: bool
     range_start: str
     range_end: str
     keys: Sequence[str]
@@ -101,6 +104,16 @@ class Writer:
     def _values_of(self, run: int, batch: Batch) -> dict[str, Any]:
         place = {"start": batch.range_start, "end": batch.range_end, "target": batch.target_id}
         return {**self._values, **place, "keys": batch.keys, "batch": batch.batch_id, "run": run}
+
+    def rehearse(self, keys: Sequence[str]) -> None:
+        """Write rows within a transaction of the caller's, who takes it back. Raises what `write` raises."""
+        self._connection.execute(statement("by_key"))
+        batch = Batch(0, 0, 0, None, False, keys[0], keys[-1], keys, len(keys))
+        try:
+            self._store(batch, {**self._values, "keys": keys, "batch": 0})
+        except _AlteredError as error:
+            key, now = next(iter(error.rows.items()))
+            raise RefusedError(_refusal([self._by_trigger(key, now, "altered_by_trigger")])) from None
 
     def _attempt(
         self, batch: Batch, values: Mapping[str, Any], known: Sequence[Fault], *, record_invalid: bool, started: float

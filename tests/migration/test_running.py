@@ -92,10 +92,12 @@ def test_each_batch_is_a_line(migration: Migration) -> None:
     """Without a terminal each batch is one JSON line with its fund, keys, counts and time."""
     lines = [line for line in migration.run().lines if "message" not in line]
     assert {tuple(line) for line in lines} == {
-        ("table", "column", "fundId", "startPk", "endPk", "updated", "skipped_invalid", "duration_ms")
+        ("table", "column", "fundId", "joined", "startPk", "endPk", "updated", "skipped_invalid", "duration_ms")
     }
     companies = [line for line in lines if line["table"] == "portfoliocompanies"]
-    assert {line["fundId"] for line in companies} == {None, 1, 2, 3, 4, 5}
+    assert {line["joined"] for line in companies} == {False, True}
+    assert {line["fundId"] for line in companies if not line["joined"]} <= {None, 1, 2, 3, 4, 5}
+    assert {line["fundId"] for line in companies if line["joined"]} == {None}
     assert all(isinstance(line["startPk"], int) and line["startPk"] <= line["endPk"] for line in companies)
     assert all(0 < line["updated"] <= 40 for line in lines)
     [rows] = migration.execute("SELECT count(*), sum(updated) FROM stage_migration_batches WHERE status = 'done'")
@@ -103,8 +105,10 @@ def test_each_batch_is_a_line(migration: Migration) -> None:
 
 
 def test_funds_are_taken_in_turn(migration: Migration) -> None:
-    """The batches of a column go fund by fund, in the order of the keys."""
+    """The batches of a column go fund by fund, those without one last, in the order of the keys."""
+    migration.specify(batchRows=5)
     lines = [line for line in migration.run().lines if line.get("column") == "stage"]
+    assert not any(line["joined"] for line in lines)
     funds = [line["fundId"] for line in lines]
     assert funds == sorted(funds, key=lambda fund: (fund is None, fund or 0))
 

@@ -18,7 +18,7 @@ _EXPRESSIONS = {
     "field", "weight", "weighted", "canonical", "path", "names", "target", "column_name",
     "child_columns", "parent_columns",
 }  # fmt: skip
-_QUERIES = {"derive", "faults", "new_names", "old_names"}
+_QUERIES = {"cut", "derive", "faults", "new_names", "old_names"}
 _SPECIAL = {"tg_op", "tg_table_schema", "tg_table_name", "found"}  # PostgreSQL, "Trigger Functions", "Basic Statements"
 
 

@@ -6,4 +6,4 @@ WHERE b.batch_id = (
   SELECT o.batch_id FROM stage_migration_batches AS o
   WHERE o.run_id = %(run)s AND o.status <> 'done' ORDER BY o.batch_id LIMIT 1
 )
-RETURNING b.batch_id, b.target_id, b.round, b.fund, b.range_start, b.range_end, b.keys, b.row_count
+RETURNING b.batch_id, b.target_id, b.round, b.fund, b.joined, b.range_start, b.range_end, b.keys, b.row_count

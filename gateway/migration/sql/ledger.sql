@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS stage_migration_batches (
   run_id bigint NOT NULL REFERENCES stage_migration_runs,
   target_id integer NOT NULL REFERENCES stage_migration_targets,
   round integer NOT NULL,                     -- 1 the first pass, 2 and on sweeps, 0 undo
-  fund text,
+  fund text,                                  -- NULL: rows without one, or of several
+  joined boolean NOT NULL DEFAULT false,      -- rows of several small funds
   range_start text NOT NULL,
   range_end text NOT NULL,
   keys text[],                                -- what is to be looked at; emptied when done
