@@ -3,6 +3,9 @@
 An error carries the exit code of the command it ends (`stage-gateway --help` lists them).
 """
 
+import os
+import socket
+import ssl
 from collections.abc import Sequence
 
 
@@ -31,3 +34,14 @@ class RefusedError(GatewayError):
     """The answer is no: something was asked that must not be done now. Nothing was changed by it."""
 
     exit_code = 1
+
+
+def cause_of(error: OSError) -> str:
+    """Return the system's words for an error of the system's, without the names and numbers that libraries add."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):  # whose numbers are not the system's
+        return "it does not speak TLS as we do"
+    if isinstance(error, socket.gaierror):
+        return "its host's name is not known"
+    return os.strerror(error.errno) if error.errno else "no connection could be made"

@@ -4,9 +4,9 @@ import asyncio
 import getpass
 import re
 import socket
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -159,18 +159,19 @@ def _held(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show_held(held: dict[str, dict[str, Any]]) -> None:
-    table = Table("gateway", "endpoint", "mode", "held by", "reason", "by", "since", "until")
+    table = Table("endpoint", "gateway", "mode", "held by", "reason", "by", "since", "ends")
     for address, endpoints in held.items():
         for pattern, override in endpoints.items():
-            until = _when(override["until"]) if override["until"] is not None else "cleared"
+            until = _when(override["until"]) if override["until"] is not None else "when it is cleared"
             since = _when(override["since"]) if override["since"] else "the start"
             sources = ", ".join(override["sources"])
-            table.add_row(address, pattern, override["mode"], sources, override["reason"], override["by"], since, until)
+            table.add_row(pattern, address, override["mode"], sources, override["reason"], override["by"], since, until)
     show(table if table.row_count else "nothing is held")
 
 
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+def _when(told: str) -> str:
+    """Return a time as people read it."""
+    return f"{datetime.fromisoformat(told):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _show_status(address: str, document: dict[str, Any]) -> None:

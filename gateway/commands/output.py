@@ -4,7 +4,10 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 
 _ANY_WIDTH = 100_000  # more than any row has
@@ -20,7 +23,8 @@ def print_json(document: Any) -> None:
 def show(*parts: RenderableType) -> None:
     """Print texts, each as one line however long, and tables, of which nothing is cut off.
 
-    On a terminal what is too wide goes on in the next line; elsewhere a row is one line, so that grep finds it.
+    On a terminal a table with headers that is too wide goes below one another, row by row; what of that is still too
+    wide, and other text, goes on in the next line. Elsewhere a row is one line, so that grep finds it.
     """
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
@@ -29,4 +33,17 @@ def show(*parts: RenderableType) -> None:
         if isinstance(part, Table):
             for column in part.columns:
                 column.overflow = "fold"
-        console.print(part, soft_wrap=isinstance(part, str))
+            needed = Measurement.get(console, console.options.update(width=_ANY_WIDTH), part).maximum
+            console.print(_rows(part) if part.show_header and needed > console.width else part)
+        else:
+            console.print(part, soft_wrap=isinstance(part, str))
+
+
+def _rows(table: Table) -> Group:
+    """Return a table's rows as blocks: the first cell in a line, below it the others with their headers before them."""
+    first, *others = table.columns
+    blocks: list[RenderableType] = []
+    for number, name in enumerate(first.cells):
+        cells = [f"{column.header} {list(column.cells)[number]}" for column in others]
+        blocks += [f"{name}", Padding(Columns(cells, padding=(0, 3)), (0, 0, 0, 2))]
+    return Group(*blocks)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, cause_of
 from gateway.faults import Spelt, members_of, type_problems
 
 Shape = Literal["value", "keys", "each"]
@@ -95,7 +95,7 @@ def load_spec(path: Path) -> Spec:
     except FileNotFoundError:
         raise ConfigurationError(str(path), ["no such file; name another with --spec"]) from None
     except OSError as error:
-        raise ConfigurationError(str(path), [f"cannot be read: {error.strerror or 'unknown why'}"]) from error
+        raise ConfigurationError(str(path), [f"cannot be read: {cause_of(error)}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), [f"cannot be read: byte {error.start} is no UTF-8"]) from error
     try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 
+from gateway.errors import cause_of
 from gateway.proxy.connection import Connection
 from gateway.proxy.failures import UpstreamRefusedError, UpstreamTimeoutError
 from gateway.rules.load import Upstream
@@ -57,7 +58,7 @@ class Pool:
             raise UpstreamTimeoutError(message) from error
         except OSError as error:
             connection.abort()
-            raise UpstreamRefusedError(f"no connection to upstream {upstream.name!r}: {error}") from error
+            raise UpstreamRefusedError(f"no connection to upstream '{upstream.name}': {cause_of(error)}") from error
         except BaseException:
             connection.abort()
             raise

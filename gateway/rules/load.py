@@ -18,7 +18,7 @@ import xxhash
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, cause_of
 from gateway.faults import no_json, path_of, shown
 from gateway.rollout.endpoints import Endpoint, EndpointTable, FundSource
 from gateway.rollout.policy import Mode, Operation, Policy
@@ -79,7 +79,7 @@ def load(path: Path, *, dry_run: bool | None = None) -> Rules:
             str(path), ["no such file; name another with --config or STAGE_GATEWAY_CONFIG"]
         ) from None
     except OSError as error:
-        raise ConfigurationError(str(path), [f"cannot be read: {error.strerror or 'unknown why'}"]) from error
+        raise ConfigurationError(str(path), [f"cannot be read: {cause_of(error)}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), [f"cannot be read: byte {error.start} is no UTF-8"]) from error
     return parse(text, source=str(path), dry_run=dry_run)
@@ -257,9 +257,8 @@ def _tls(name: str, given: model.Upstream, read: dict[str, str]) -> dict[str, ss
         return {name: ssl.create_default_context(cadata=read[given.ca_file] or "nothing")}  # an empty one is none given
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         place = path_of(["upstreams", name, "caFile"])
-        cause = getattr(error, "strerror", None) or error
-        problem = f"{place}: got {shown(given.ca_file)}, expected a PEM file of certificates: {cause}"
-        raise ValueError(problem) from error
+        cause = "" if isinstance(error, ssl.SSLError | ValueError) else f": {cause_of(error)}"
+        raise ValueError(f"{place}: got {shown(given.ca_file)}, expected a PEM file of certificates{cause}") from error
 
 
 def _upstream(name: str, given: model.Upstream, tls: ssl.SSLContext | None) -> Upstream:

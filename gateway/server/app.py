@@ -17,11 +17,12 @@ from collections.abc import Callable
 from aiohttp import web
 
 from gateway import __version__
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, cause_of
 from gateway.rules.load import Rules, warnings
 from gateway.server.admin import Admin
 from gateway.server.carrier import BACKLOG, Carrier, InProcess
 from gateway.server.control import Control
+from gateway.server.entrance import AdminServer
 from gateway.server.keeper import Keeper
 from gateway.server.reload import Reloader
 from gateway.server.steering import Steering
@@ -50,7 +51,7 @@ class App:
         self._reloader = Reloader(settings.config, settings.dry_run, steering, metrics)
         control = Control(steering, self._keeper)
         token = ensure_token(settings)
-        self._admin = Admin(self.carrier, steering, self._reloader, control, metrics, token)
+        self._admin = Admin(self.carrier, steering, self._reloader, control, metrics, token, settings.admin_host)
         for warning in (*warnings(rules, dry_run=settings.dry_run), *unread_variables(os.environ)):
             _log.warning("%s", warning)
 
@@ -62,7 +63,7 @@ class App:
         settings = self._settings
         public = _listen(settings.host, settings.port, "PORT")
         admin = _listen(settings.admin_host, settings.admin_port, "ADMIN_PORT")
-        admin_runner = web.AppRunner(self._admin.application(), access_log=None, shutdown_timeout=1)
+        admin_runner = web.ServerRunner(AdminServer(self._admin.answer), shutdown_timeout=1)
         await admin_runner.setup()
         await self._keeper.begin()
         # Workers take seconds to start; SIGTERM may end us meanwhile, SIGHUP may not.
@@ -152,7 +153,7 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error}"
+        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {cause_of(error)}"
         cure = f"stop the other process or set {PREFIX}{variable}"
         raise GatewayError(f"{host}:{port} {what}; {cure}") from error
     listener.setblocking(False)

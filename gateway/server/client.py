@@ -5,9 +5,9 @@ from typing import Any
 import aiohttp
 import orjson
 
-from gateway.errors import GatewayError, UnreachableError
+from gateway.errors import GatewayError, UnreachableError, cause_of
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_SECONDS = 10
 _EXAMPLE = "http://127.0.0.1:8081"
 _NAME_IT = "; name the gateway's own with STAGE_GATEWAY_ADMIN_TOKEN_FILE, or the STATE folder where it is kept"
 
@@ -34,7 +34,7 @@ async def _call(
     url = f"{address.rstrip('/')}{path}"
     try:
         async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), trust_env=False) as session,
             session.request(method, url, headers=headers, data=body) as response,
         ):
             document = orjson.loads(await response.read())
@@ -46,8 +46,21 @@ async def _call(
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise UnreachableError(f"{url}: cannot be asked: is no address, expected one such as {_EXAMPLE}") from error
     except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
-        cause = str(error) or type(error).__name__
-        raise UnreachableError(f"{url}: cannot be asked: {cause}; name the admin port with --admin") from error
+        raise UnreachableError(f"{url}: cannot be asked: {_cause(error)}; name the admin port with --admin") from error
     if not isinstance(document, dict) or member not in document:
         raise UnreachableError(f"{url}: is not the admin port of a gateway; name it with --admin")
     return document
+
+
+def _cause(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "its host's name is not known"  # its own error has no number
+        case aiohttp.ClientConnectorError():
+            return cause_of(error.os_error)
+        case TimeoutError():
+            return f"no answer within {_SECONDS} s"
+        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
+            return "it broke the connection off"
+        case _:
+            return "its answer is not a gateway's"

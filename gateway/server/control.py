@@ -83,7 +83,7 @@ class Control:
             return None
         mode = self._overrides.mode(endpoint)
         deciding = next(override for override in held.values() if override.mode is mode)
-        return {**deciding.as_document(), "sources": [source.value for source in held]}
+        return {**deciding.told(), "sources": [source.value for source in held]}
 
     async def change_mode(self, body: bytes) -> dict[str, Any]:
         """Follow a person's call, and return what the endpoint is under then. Raises CallError."""

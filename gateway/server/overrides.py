@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode, less_strict
+from gateway.telemetry.logs import utc
 
 _audit = logging.getLogger("gateway.audit")
 
@@ -53,8 +54,13 @@ class Override(NamedTuple):
         return self.mode is not Mode.ENFORCE
 
     def as_document(self) -> dict[str, Any]:
-        """Return it as it is stored and shown."""
+        """Return it as it is stored."""
         return {**self._asdict(), "mode": self.mode.value}
+
+    def told(self) -> dict[str, Any]:
+        """Return it as people are shown it, times as ISO 8601; `since` is None when it holds since the start."""
+        times = {"since": utc(self.since) if self.since else None, "until": utc(self.until) if self.until else None}
+        return {**self.as_document(), **times}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Override":
@@ -191,5 +197,5 @@ class Overrides:
             self._tell("override gone", *place, before)
 
     def _tell(self, message: str, pattern: str, source: Source, override: Override | None, **more: str) -> None:
-        document = override.as_document() if override is not None else {}
+        document = override.told() if override is not None else {}
         _audit.warning(message, extra={"endpoint": pattern, "source": source.value, **document, **more})

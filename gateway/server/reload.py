@@ -45,9 +45,12 @@ class Reloader:
             rules = load(self._path, dry_run=self._dry_run)
             self._steering.put_in_force(rules)
         except Exception as error:  # whatever a file does to us, the old one stays in force
-            if not isinstance(error, ConfigurationError):
+            errors = ["the reload failed; the log says why"]
+            if isinstance(error, ConfigurationError):
+                errors = str(error).splitlines()
+            else:
                 _log.exception("the reload failed")
-            self.last = Outcome(datetime.now(UTC), tuple(str(error).splitlines() or [type(error).__name__]))
+            self.last = Outcome(datetime.now(UTC), tuple(errors))
             self._metrics.reloads.labels("error").inc()
             for line in self.last.errors:
                 _log.error("%s", line)

@@ -7,6 +7,7 @@ from gateway.rules.load import Rules
 from gateway.server.carrier import Carrier
 from gateway.server.overrides import Overrides, Source
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.since import Since
 
 
 class Steering:
@@ -17,6 +18,7 @@ class Steering:
         self._metrics = metrics
         self.rules = rules
         self.modes: Mapping[str, Mode] = {}
+        self.since = Since(metrics, rules.endpoints.endpoints)  # what was counted under this configuration
         self.overrides = Overrides(lambda: self.put_in_force(self.rules))
         self.put_in_force(rules)
 
@@ -26,5 +28,7 @@ class Steering:
         modes = {p: less_strict(endpoint.mode, self.overrides.mode(endpoint)) for p, endpoint in endpoints.items()}
         held = {p: self.overrides.of(endpoint) for p, endpoint in endpoints.items()}
         self._carrier.apply(rules, modes)
+        if rules.fingerprint != self.rules.fingerprint:
+            self.since = Since(self._metrics, endpoints)
         self.rules, self.modes = rules, modes
         self._metrics.describe(rules, modes, {p: {s: s in held[p] for s in Source} for p in endpoints})

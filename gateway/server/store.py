@@ -23,9 +23,9 @@ import orjson
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from gateway.errors import ConfigurationError, RefusedError, UnreachableError
+from gateway.errors import ConfigurationError, RefusedError, UnreachableError, cause_of
 from gateway.server.claim import Claim
 from gateway.server.overrides import Held, Override, Place, Source
 from gateway.settings import PREFIX, Settings
@@ -108,7 +108,7 @@ class DirectoryStore:
             return {}, False
         except OSError as error:
             self._looked = False
-            raise UnreachableError(f"{self._file}: cannot be read: {error.strerror}") from error
+            raise UnreachableError(f"{self._file}: cannot be read: {cause_of(error)}") from error
         self._looked = True
         try:
             self._known, self._aside = _read(data)
@@ -134,7 +134,7 @@ class DirectoryStore:
                 self._file.with_name(self._aside).write_bytes(self._file.read_bytes())
             self._write(_written(held, self._aside))
         except OSError as error:
-            raise UnreachableError(f"{self._file}: cannot be written: {error.strerror}") from error
+            raise UnreachableError(f"{self._file}: cannot be written: {cause_of(error)}") from error
         self._known, self._damaged = held, False
 
     def _prepare(self) -> None:
@@ -142,7 +142,7 @@ class DirectoryStore:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._claim.take()
         except OSError as error:
-            raise UnreachableError(f"{self._file}: cannot be written: {error.strerror}") from error
+            raise UnreachableError(f"{self._file}: cannot be written: {cause_of(error)}") from error
         except RefusedError as error:  # it was not there yet when this process began
             raise UnreachableError(str(error)) from error
 
@@ -229,8 +229,19 @@ def _written(held: Held, aside: str | None) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _cause(error: Exception) -> str:
-    return str(error) or "no answer in time"
+def _cause(error: BaseException) -> str:
+    """Return why a Redis cannot be used: the client says it in its own words, and keeps what it had heard itself."""
+    heard: BaseException | None = error
+    while heard is not None:
+        match heard:
+            case TimeoutError() | redis.exceptions.TimeoutError():
+                return "no answer in time"
+            case ResponseError() | AuthenticationError():
+                return f"it says: {heard}"  # the server's words, not the client's
+            case OSError() if heard.errno:
+                return cause_of(heard)
+        heard = heard.__cause__ or heard.__context__
+    return "it takes no connection"
 
 
 def _name(place: Place) -> bytes:

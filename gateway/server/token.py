@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, cause_of
 from gateway.settings import PREFIX, Settings
 
 _log = logging.getLogger("gateway.admin")
@@ -26,8 +26,10 @@ def read_token(settings: Settings) -> str | None:
         if settings.admin_token_file is None:
             return None
         raise ConfigurationError(f"{PREFIX}ADMIN_TOKEN_FILE", [f"{path}: no such file"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), [f"the admin token cannot be read: {error}"]) from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(str(path), ["the admin token is no plain ASCII text"]) from None
+    except OSError as error:
+        raise ConfigurationError(str(path), [f"the admin token cannot be read: {cause_of(error)}"]) from error
     if not token:
         raise ConfigurationError(str(path), ["the admin token is empty; write one, or remove the file"])
     return token
@@ -52,7 +54,7 @@ def ensure_token(settings: Settings) -> str | None:
         _log.warning(
             "no admin token: %s cannot be written (%s); calls that change something are refused. "
             "Set %sADMIN_TOKEN_FILE or a writable %sSTATE.",
-            path, error, PREFIX, PREFIX,
+            path, cause_of(error), PREFIX, PREFIX,
         )  # fmt: skip
         return None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from gateway.errors import cause_of
 from gateway.proxy.shares import Shares
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, parse
@@ -103,7 +104,7 @@ class Worker:
             except BlockingIOError:
                 return False
             except OSError as error:
-                _log.error("no connection can be taken", extra={"error": str(error)})
+                _log.error("no connection can be taken", extra={"error": cause_of(error)})
                 asyncio.get_running_loop().remove_reader(self._queue)
                 asyncio.get_running_loop().call_later(_EXHAUSTED_SECONDS, self._take_again)
                 return False

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, cause_of
 from gateway.proxy.shares import Shares, shared_file
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
@@ -194,7 +194,7 @@ class Workers:
             while (message := await channel.hear()) is not None:
                 self._hear(place, message)
         except OSError as error:
-            _log.error("a worker cannot be started", extra={"worker": place.own, "error": str(error)})
+            _log.error("a worker cannot be started", extra={"worker": place.own, "error": cause_of(error)})
         place.ready = False
         self._tell_news()
         self._hand_on(place)
@@ -252,7 +252,7 @@ class Workers:
             try:
                 connection = self._offered or self._next_connection()
             except OSError as error:  # of descriptors there are no more for now
-                _log.error("no connection can be accepted", extra={"error": str(error)})
+                _log.error("no connection can be accepted", extra={"error": cause_of(error)})
                 connection = None
                 self._rest(_EXHAUSTED_SECONDS)
             if connection is None:

@@ -2,8 +2,8 @@
 
 import logging
 import sys
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,9 +12,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 MAX_TEXT_LENGTH = 64
 
 
-def _stamp(record: logging.LogRecord) -> str:
-    seconds, fraction = divmod(record.created, 1)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1000):03}Z"
+def utc(moment: datetime | float) -> str:
+    """Return a moment, also one in seconds since the epoch, in UTC as ISO 8601 has it, to the millisecond."""
+    when = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -34,7 +35,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         line: dict[str, Any] = {
-            "time": _stamp(record),
+            "time": utc(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -58,7 +59,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        time_of_day = _stamp(record)[11:19]
+        time_of_day = utc(record.created)[11:19]
         fields = "  ".join(f"{name}={_plain(value)}" for name, value in {**self._always, **_fields(record)}.items())
         line = f"{time_of_day} {record.levelname.lower():<7} {_plain(record.getMessage(), spaces=True)}"
         traceback = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""

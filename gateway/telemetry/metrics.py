@@ -11,8 +11,7 @@ Rules of the room:
 """
 
 import re
-from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -23,12 +22,12 @@ from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.stages.verdict import Reason
 from gateway.telemetry.counts import Count, Counter, Histogram
+from gateway.telemetry.unknown import UnknownValues
 
 JUDGED_MODES = (Mode.WARN, Mode.ENFORCE)
 _FUND = re.compile(r"-?\d{1,20}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
-_JUDGING_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+JUDGING_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _UPSTREAM_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_MAX_UNKNOWN_VALUES = 1000
 FUNDS_IN_A_REPORT = 10_000
 
 
@@ -67,7 +66,7 @@ class Metrics:
             "stage_validation_duration_seconds",
             "Time spent judging one request.",
             "endpoint",
-            _JUDGING_BUCKETS,
+            JUDGING_BUCKETS,
             registry=registry,
         )
         self.values = Counter("stage_validation_values", "Stage values looked at.", ["endpoint"], registry=registry)
@@ -114,7 +113,7 @@ class Metrics:
         )
         self.dry_run = Gauge("stage_gateway_dry_run", "1 while dry run is on.", registry=registry)
         self.funds: set[str] = set()
-        self.unknown_values: Tally[str] = Tally()
+        self.unknown_values = UnknownValues()
 
     def expose(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -146,12 +145,6 @@ class Metrics:
             str(result): sum(self.validations.labels(pattern, mode, result).value for mode in JUDGED_MODES)
             for result in Result
         }
-
-    def note_unknown(self, values: Iterable[str], times: int = 1) -> None:
-        """Count values that are in no vocabulary, for the status page; a bounded number of different ones."""
-        for value in values:
-            if value in self.unknown_values or len(self.unknown_values) < _MAX_UNKNOWN_VALUES:
-                self.unknown_values[value] += times
 
     def fund_label(self, name: str, max_funds: int) -> str:
         """Return the label of a fund's name: that name for the first `max_funds` different ones, else `other`."""
@@ -187,15 +180,12 @@ class EndpointMetrics:
         self._duration.observe(seconds)
         if verdict.values:
             self._values.inc(verdict.values)
-        fund = self._metrics.fund_label(fund_name(decision.fund), self._max_funds)
+        name = fund_name(decision.fund)
+        fund = self._metrics.fund_label(name, self._max_funds)
         self._metrics.fund_validations.labels(self._pattern, fund, decision.result).inc()
         if verdict.reason is not None:
             self._errors[verdict.reason].inc()
-            self._metrics.note_unknown(
-                violation.value
-                for violation in verdict.violations
-                if violation.reason is Reason.DISALLOWED_VALUE and isinstance(violation.value, str)
-            )
+            self._metrics.unknown_values.note(verdict.violations, name)
 
 
 class UpstreamMetrics:

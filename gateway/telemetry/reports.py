@@ -7,6 +7,7 @@ their own is settled where all reports come together, so that the limit is one f
 from typing import Any
 
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.unknown import Unknown
 
 _COUNTERS = ("validations", "errors", "values", "requests")
 _HISTOGRAMS = ("duration", "upstream_duration")
@@ -16,10 +17,9 @@ def take(metrics: Metrics) -> dict[str, Any]:
     """Return everything that was counted since the last time, and count from 0 again."""
     report: dict[str, Any] = {name: getattr(metrics, name).take() for name in (*_COUNTERS, *_HISTOGRAMS)}
     report["funds"] = metrics.fund_validations.take()
-    report["unknown"] = list(metrics.unknown_values.items())
+    report["unknown"] = [unknown.packed() for unknown in metrics.unknown_values.take()]
     metrics.fund_validations.clear()
     metrics.funds.clear()
-    metrics.unknown_values.clear()
     return report
 
 
@@ -33,5 +33,5 @@ def add(metrics: Metrics, report: dict[str, Any], max_funds: int) -> None:
             getattr(metrics, name).add(label, counts, total)
     for (pattern, fund, result), amount in report["funds"]:
         metrics.fund_validations.labels(pattern, metrics.fund_label(fund, max_funds), result).inc(amount)
-    for value, times in report["unknown"]:
-        metrics.note_unknown([value], times)
+    for value, reason, suggestion, count, first, last, funds in report["unknown"]:
+        metrics.unknown_values.add(Unknown(value, reason, suggestion, count, first, last, tuple(funds)))

@@ -4,13 +4,16 @@ import getpass
 import io
 import json
 import os
+import pty
 import socket
-from contextlib import redirect_stderr, redirect_stdout
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.process import Gateway, Serve, configuration
+from support.process import COMMAND, Gateway, Serve, configuration
 from support.prometheus import free_port
 from support.upstream import RecordingUpstream, answer
 
@@ -72,6 +75,20 @@ def run(token: Path | None, folder: Path, *arguments: str, **environment: str) -
     return Ended(code, out.getvalue(), err.getvalue())
 
 
+def on_terminal(columns: int, token: Path, *arguments: str) -> list[str]:
+    """Run a command on a terminal of so many columns; returns the lines that it shows there."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "STAGE_GATEWAY_ADMIN_TOKEN_FILE": str(token), "COLUMNS": str(columns), "TERM": "dumb"}
+    subprocess.run([COMMAND, *arguments], stdout=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how a terminal says that nobody is at its other end any more
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    return shown.decode().replace("\r\n", "\n").splitlines()
+
+
 class Commands:
     """Runs commands for one or more gateways."""
 
@@ -94,6 +111,12 @@ def one(gateways: tuple[Gateway, Gateway], token: Path, tmp_path: Path) -> Comma
     return Commands(token, tmp_path, address(gateways[0]))
 
 
+def lasting(override: dict[str, str]) -> float:
+    """Return for how many seconds something is held; the two times are ISO 8601 in UTC."""
+    assert override["since"].endswith("Z")
+    return (datetime.fromisoformat(override["until"]) - datetime.fromisoformat(override["since"])).total_seconds()
+
+
 def mode(gateway: Gateway, endpoint: str = STRATEGIES) -> str:
     found: str = gateway.status()["endpoints"][endpoint]["mode"]
     return found
@@ -110,6 +133,20 @@ class TestStatus:
         rows = [line.split() for line in ended.out.splitlines() if STRATEGIES in line.split()]
         assert len(rows) == 2
         assert all({"warn", "0", "person"} <= set(row) for row in rows)
+
+    def test_eighty_columns(self, one: Commands, token: Path, gateways: tuple[Gateway, Gateway]) -> None:
+        """On a terminal of 80 columns every endpoint's name stands whole in one line, its figures below."""
+        one("mode", STRATEGIES, "warn", "--reason", "r")
+        for command in ("status", "mode"):
+            lines = on_terminal(80, token, command, "--admin", address(gateways[0]))
+            assert not any("┃" in line or "│" in line for line in lines)
+            names = [line for line in lines if line.startswith("/api/")]
+            expected = gateways[0].status()["endpoints"] if command == "status" else [STRATEGIES]
+            assert names == list(expected)
+            below = " ".join("\n".join(lines).partition(f"{STRATEGIES}\n")[2].partition("\n/api/")[0].split())
+            told = ("mode warn", "percent 0", "override person", "would reject 0") if command == "status" else ()
+            assert all(part in below for part in (*told, "mode warn"))
+            assert command == "status" or "ends when it is cleared" in below
 
     def test_json(self, both: Commands, gateways: tuple[Gateway, Gateway]) -> None:
         """With `--json` the documents stand by address."""
@@ -160,7 +197,7 @@ class TestMode:
         held = json.loads(both("mode", "--json").out)
         assert held[address(gateways[1])] == {}
         override = held[address(gateways[0])][STRATEGIES]
-        assert override["until"] - override["since"] == pytest.approx(7200)
+        assert lasting(override) == 7200
 
     def test_json(self, one: Commands, gateways: tuple[Gateway, Gateway]) -> None:
         """With `--json` each gateway's answer stands by its address."""
@@ -174,7 +211,7 @@ class TestMode:
     def test_duration(self, one: Commands, text: str, seconds: float) -> None:
         """`--for` is a number of seconds, minutes, hours or days."""
         [document] = json.loads(one("mode", STRATEGIES, "warn", "--reason", "r", "--for", text, "--json").out).values()
-        assert document["override"]["until"] - document["override"]["since"] == pytest.approx(seconds)
+        assert lasting(document["override"]) == seconds
 
     @pytest.mark.parametrize(
         ("arguments", "word"),

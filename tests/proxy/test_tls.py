@@ -64,8 +64,8 @@ def errors(gateway: Gateway) -> list[str]:
 @pytest.mark.parametrize(
     ("certificate", "trusted", "cause"),
     [
-        (trustme.CA().issue_cert("127.0.0.1"), True, "certificate verify failed"),
-        (AUTHORITY.issue_cert("127.0.0.1"), False, "certificate verify failed"),
+        (trustme.CA().issue_cert("127.0.0.1"), True, "its certificate is not trusted"),
+        (AUTHORITY.issue_cert("127.0.0.1"), False, "its certificate is not trusted"),
         (AUTHORITY.issue_cert("other.example"), True, "IP address mismatch"),
         (AUTHORITY.issue_cert("127.0.0.1", not_before=LONG_AGO, not_after=LONG_AGO), True, "certificate has expired"),
     ],

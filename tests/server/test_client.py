@@ -9,6 +9,10 @@ from support.upstream import RecordingUpstream, answer
 from gateway.errors import UnreachableError
 from gateway.server.client import fetch_status
 
+SAID = (
+    r"status: (answered 404, expected|cannot be asked: (its answer is not a gateway's|it broke)|is not the admin port)"
+)
+
 
 async def test_status_of_a_running_gateway(serve: Serve, recorder: RecordingUpstream) -> None:
     """The status is the document of the admin port, with or without a token and a trailing slash."""
@@ -22,8 +26,17 @@ async def test_nobody_there() -> None:
     """An address where nobody listens is unreachable, and the message names it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}"):
-        await fetch_status(f"http://127.0.0.1:{port}", None)
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(UnreachableError) as caught:
+            await fetch_status(f"http://{host}:{port}", None)
+        cure = "name the admin port with --admin"
+        assert str(caught.value) == f"http://{host}:{port}/status: cannot be asked: Connection refused; {cure}"
+
+
+async def test_name_of_nobody() -> None:
+    """A host that there is not is told as such."""
+    with pytest.raises(UnreachableError, match=r"cannot be asked: its host's name is not known; name the admin port"):
+        await fetch_status("http://nobody.invalid:8081", None)
 
 
 @pytest.mark.parametrize(
@@ -39,5 +52,5 @@ async def test_nobody_there() -> None:
 )
 async def test_something_else_there(raw: bytes, upstream: RecordingUpstream) -> None:
     """Whatever does not answer as an admin port does is unreachable, and the message tells the option to change."""
-    with upstream.scripted(answer(raw, close=True)), pytest.raises(UnreachableError, match=r"--admin|expected"):
+    with upstream.scripted(answer(raw, close=True)), pytest.raises(UnreachableError, match=SAID):
         await fetch_status(f"http://127.0.0.1:{upstream.port}", None)

@@ -250,5 +250,6 @@ def test_audit_line(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     room.overrides.set(*PERSON, held(until=1010))
     [record] = caplog.records
     told = {name: vars(record)[name] for name in ("endpoint", "source", "mode", "reason", "by", "since", "until")}
-    assert told == {"endpoint": PATTERN, "source": "person", **held(until=1010).as_document()}
+    assert told == {"endpoint": PATTERN, "source": "person", **held(until=1010).told()}
+    assert told["until"] == "1970-01-01T00:16:50.000Z"
     assert record.levelno == logging.WARNING

@@ -6,6 +6,7 @@ import orjson
 from support.process import Samples
 
 from gateway.rules.load import parse
+from gateway.stages.verdict import Reason, Violation
 from gateway.telemetry.metrics import FUNDS_IN_A_REPORT, Metrics, children_of
 from gateway.telemetry.reports import add, take
 
@@ -73,7 +74,15 @@ def test_funds_are_named_where_reports_come_together() -> None:
 def test_unknown_values_add_up() -> None:
     """Unknown values of several workers are one tally."""
     steering, worker = Metrics(), Metrics(reported=True)
-    for _ in range(2):
-        worker.note_unknown(["x", "y", "x"])
+    for fund in ("7", "8"):
+        for value in ("x", "y", "x"):
+            worker.unknown_values.note([violation(value)], fund)
         add(steering, told(worker), 100)
-    assert steering.unknown_values == {"x": 4, "y": 2}
+    assert [(one.value, one.count, one.funds) for one in steering.unknown_values.top(5)] == [
+        ("x", 4, ("7", "8")),
+        ("y", 2, ("7", "8")),
+    ]
+
+
+def violation(value: str) -> Violation:
+    return Violation("/s", None, value, Reason.DISALLOWED_VALUE, None, 1)
