@@ -1,6 +1,8 @@
 """The manifests are valid, name what there is, and are in step with the configuration and the settings."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -11,8 +13,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from support.clock import PATIENCE
+from support.process import Serve
 
 from gateway import __version__
+from gateway.cli import main
 from gateway.rules.load import load
 from gateway.settings import PREFIX, Settings, read_settings
 
@@ -39,9 +43,12 @@ def only(kind: str, name: str) -> Document:
 
 def pods() -> list[tuple[str, Document]]:
     return [
-        (document["metadata"]["name"], document["spec"]["template"]["spec"])
+        (
+            document["metadata"]["name"],
+            document["spec"] if document["kind"] == "Pod" else document["spec"]["template"]["spec"],
+        )
         for document in ALL
-        if "template" in document["spec"]
+        if document["kind"] == "Pod" or "template" in document["spec"]
     ]
 
 
@@ -64,6 +71,10 @@ def kustomized(folder: Path) -> list[Document]:
     )
     assert made.returncode == 0, made.stderr
     return list(yaml.safe_load_all(made.stdout))
+
+
+def _names(given: list[Document]) -> set[tuple[str, str]]:
+    return {(document["kind"], document["metadata"]["name"]) for document in given}
 
 
 def environment(container: Document) -> dict[str, str | None]:
@@ -228,6 +239,57 @@ def test_job_is_made_of_commands_that_exist() -> None:
         assert environment(container)["STAGE_GATEWAY_CONFIG"] == f"{mount}/gateway.json"
 
 
+def _mounted(pod: Document, name: str, claim: str) -> str:
+    """Return where a container finds a claim."""
+    (container,) = [container for container in containers(pod) if container["name"] == name]
+    (volume,) = [v["name"] for v in pod["volumes"] if v.get("persistentVolumeClaim") == {"claimName": claim}]
+    (path,) = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume]
+    return str(path)
+
+
+def test_what_the_job_finds_outlives_it() -> None:
+    """List and report are written to a claim, which another pod shows; the page says how to read both, and the logs."""
+    job = only("Job", "stage-migration")["spec"]["template"]["spec"]
+    claim = only("PersistentVolumeClaim", "stage-migration")["metadata"]["name"]
+    run, verify = containers(job)
+    place = _mounted(job, "run", claim)
+    assert f"--remediation={place}/remediation.ndjson" in run["args"]
+    assert f"--output={place}/report.json" in verify["args"]
+    assert _mounted(job, "verify", claim) == place
+    assert {one["terminationMessagePolicy"] for one in (run, verify)} == {"FallbackToLogsOnError"}
+    assert job["securityContext"]["fsGroup"] == 10001
+    pod = only("Pod", "stage-migration-results")
+    assert _mounted(pod["spec"], "results", claim) == place
+    text = (ROOT / "README.md").read_text()
+    for name in ("remediation.ndjson", "report.json"):
+        assert f"kubectl exec {pod['metadata']['name']} -- cat {place}/{name} > {name}" in text
+    for name in (run["name"], verify["name"]):
+        assert f"kubectl logs job/stage-migration -c {name}\n" in text
+
+
+EXEC = re.compile(r"kubectl exec deploy/(\S+) -c (\S+) -- stage-gateway ([^\n`]+)")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", Path("deploy/runbook.md")], ids=lambda page: page.stem)
+def test_modes_are_set_in_a_pod_as_the_page_says(
+    page: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line names a pod and a container that are there, and its command does what it says where the pod runs."""
+    lines = EXEC.findall(page.read_text())
+    assert ["--clear" in arguments for _, _, arguments in lines].count(True) == 1
+    token = tmp_path / "token"
+    token.write_text("the token of a Secret\n")
+    own = {f"{PREFIX}ADMIN_TOKEN_FILE": str(token), f"{PREFIX}ADMIN_HOST": "0.0.0.0"}
+    assert environment(gateway())[f"{PREFIX}ADMIN_HOST"] == "0.0.0.0"
+    running = serve(json.loads(PHASES[-1].read_text()), own)
+    for name, value in {**own, f"{PREFIX}ADMIN_PORT": str(running.admin)}.items():
+        monkeypatch.setenv(name, value)
+    for deployment, container, arguments in lines:
+        pod = only("Deployment", deployment)["spec"]["template"]["spec"]
+        assert container in {one["name"] for one in containers(pod)}
+        assert main(shlex.split(arguments)) == 0
+
+
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.stem)
 def test_kustomize_makes_a_phase(phase: Path, tmp_path: Path) -> None:
     """What kustomize makes of an overlay is valid, whole, of this version, and mounts that phase's configuration."""
@@ -235,9 +297,9 @@ def test_kustomize_makes_a_phase(phase: Path, tmp_path: Path) -> None:
     for document in made:
         if document["kind"] not in UNKNOWN:
             kubernetes_validate.validate(document, "1.33", strict=True)
-    names = {(document["kind"], document["metadata"]["name"]) for document in made}
-    of_the_job = {("Job", "stage-migration")}
-    assert names >= {(document["kind"], document["metadata"]["name"]) for document in ALL} - of_the_job
+    names = _names(made)
+    of_the_migration = {(kind, name) for kind, name in _names(ALL) if name.startswith("stage-migration")}
+    assert names >= _names(ALL) - of_the_migration
     assert f"image: stage-gateway:{__version__}" in yaml.safe_dump_all(made)
     (mounted,) = [document for document in made if document["kind"] == "ConfigMap"]
     file = tmp_path / "gateway.json"
@@ -250,11 +312,19 @@ def test_kustomize_makes_the_migration() -> None:
     made = {document["kind"]: document for document in kustomized(ROOT / "migration")}
     for document in made.values():
         kubernetes_validate.validate(document, "1.33", strict=True)
+    assert made["PersistentVolumeClaim"]["metadata"]["name"] == "stage-migration"
     pod = made["Job"]["spec"]["template"]["spec"]
     assert {one["image"] for one in containers(pod)} == {f"stage-gateway-migration:{__version__}"}
     assert made["ConfigMap"]["metadata"]["name"] in {
         volume.get("configMap", {}).get("name") for volume in pod["volumes"]
     }
+
+
+def test_kustomize_makes_the_results() -> None:
+    """What kustomize makes of the results is a valid pod of this version."""
+    (pod,) = kustomized(ROOT / "results")
+    kubernetes_validate.validate(pod, "1.33", strict=True)
+    assert {one["image"] for one in containers(pod["spec"])} == {f"stage-gateway-migration:{__version__}"}
 
 
 def test_the_monitor_gives_the_job_that_the_rules_ask_for() -> None:
