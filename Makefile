@@ -76,6 +76,8 @@ $(NODE_READY): $(NODE_FOLDER)/package.json $(NODE_FOLDER)/package-lock.json | pe
 bench: $(READY)
 	@command -v wrk >/dev/null && command -v nginx >/dev/null && [ -f /usr/share/nginx/modules/ngx_http_lua_module.so ] || \
 		{ apt-get update && apt-get install -y nginx libnginx-mod-http-lua lua-cjson wrk; }
+	@$(BIN)/python -c 'import envoy' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	PYTHONPATH=tests $(BIN)/python -m bench
 
 format: $(READY)

@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import large, migration, peers
 from bench.bodies import BODIES
+from bench.picture import picture
 
 _DONE = re.compile(r"(\d+) requests in")
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
@@ -35,9 +36,9 @@ def load(peer: peers.Peer, script: Path | None, seconds: int, connections: int) 
     if "Non-2xx" in told:
         raise RuntimeError(f"{peer.name}: {told}")
     done, rate = _DONE.search(told), _RATE.search(told)
-    if done is None or rate is None:
-        raise RuntimeError(f"wrk said: {told}")
-    return float(rate[1]), (peer.cpu_seconds() - before) / max(1, int(done[1])) * 1000
+    if done is None or rate is None or done[1] == "0":
+        raise RuntimeError(f"wrk said: {told}\nWhere no request was done, --seconds makes a round longer.")
+    return float(rate[1]), (peer.cpu_seconds() - before) / int(done[1]) * 1000
 
 
 def measure(rounds: int, seconds: int) -> dict[str, Row]:
@@ -48,6 +49,8 @@ def measure(rounds: int, seconds: int) -> dict[str, Row]:
         others = [
             stack.enter_context(peers.nginx("nginx + lua-cjson", folder, upstream, peers.PROXY_CORE)),
             stack.enter_context(peers.nginx("nginx pass-through", folder, upstream, peers.PROXY_CORE)),
+            stack.enter_context(peers.envoy(folder, upstream)),
+            stack.enter_context(peers.node_proxy(upstream)),
             stack.enter_context(peers.aiohttp_proxy(upstream)),
             *(stack.enter_context(peers.gateway(mode, folder, upstream)) for mode in ("off", "warn", "enforce")),
         ]
@@ -141,6 +144,10 @@ def main() -> None:
     if given.only in {None, "throughput"}:
         kept["throughput"] = measure(given.rounds, given.seconds)
         show(kept["throughput"])
+        rates = {body: {peer: rate for peer, (rate, _) in row.items()} for body, row in kept["throughput"].items()}
+        drawn = given.json.with_suffix(".svg")
+        drawn.write_text(picture(rates, "nginx + lua-cjson"))
+        print(f"\ndrawn in {drawn}")
     for name, work in (
         ("latency", large.latency),
         ("memory", large.memory),

