@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 from stringzilla import count as times
+from stringzilla import find
 
 from gateway.stages.document import escapes_in_names
 from gateway.stages.incremental import PROTOTYPE_BYTES
@@ -94,18 +95,18 @@ class Doubt:
 
     def __init__(self, names: Iterable[str], *, depth: int) -> None:
         self._escapes = escapes_in_names(names)
+        self._begins = b"\\u" if self._escapes.pattern.startswith(rb"\\u") else b"\\"
         # More opening brackets than this, beside one for each element, could be a document too deep for orjson.
         self._spare_brackets = MAX_DEPTH - depth
         self._may_be_deep = _may_read_as_deep_as(self._spare_brackets)
 
     def arises(self, data: bytes | bytearray, end: int, *, ascii_only: bool) -> bool:
         """Whether `data[:end]` has an escape that could spell a guarded name or half a character, or is not UTF-8."""
-        if data.find(b"\\", 0, end) >= 0 and (self._escapes.search(data, 0, end) or SURROGATE.search(data, 0, end)):
-            return True
-        if ascii_only:
-            return False
         with memoryview(data) as whole, whole[:end] as window:
-            return not _is_utf8(window)
+            # A regular expression takes forty times as long as a search for how every such escape begins.
+            if find(window, self._begins) >= 0 and (self._escapes.search(window) or SURROGATE.search(window)):
+                return True
+            return not ascii_only and not _is_utf8(window)
 
     def of_brackets(self, data: bytes | bytearray | memoryview, elements: int) -> bool:
         """Whether there are so many brackets, beside one for each element, that orjson could find it too deep."""
