@@ -75,7 +75,7 @@ def refusal(decision: Decision, path: str, request_id: str, vocabulary: Vocabula
         "type": f"urn:stage-gateway:{reason if whole else 'invalid-stage'}",
         "title": HTTPStatus(decision.status).phrase if whole else "Invalid investment stage",
         "status": decision.status,
-        "detail": _WHOLE_REQUEST_TEXT[reason] if whole else _detail(verdict),
+        "detail": _WHOLE_REQUEST_TEXT[reason] + _place(verdict) if whole else _detail(verdict),
         "instance": path,
         "requestId": request_id,
         "endpoint": decision.endpoint,
@@ -84,6 +84,8 @@ def refusal(decision: Decision, path: str, request_id: str, vocabulary: Vocabula
         "countIsLowerBound": verdict.count_is_lower_bound,
         "truncated": verdict.truncated,
     }
+    if verdict.position is not None:
+        document["position"] = verdict.position._asdict()
     if not whole:
         document["violations"] = [_violation(violation) for violation in verdict.violations]
     document["allowed"] = list(vocabulary.canonical)
@@ -99,6 +101,11 @@ def _violation(violation: Violation) -> dict[str, Any]:
         "suggestion": violation.suggestion,
         "occurrences": violation.occurrences,
     }
+
+
+def _place(verdict: Verdict) -> str:
+    where = verdict.position
+    return "" if where is None else f": it goes wrong at byte {where.byte}, line {where.line}, column {where.column}"
 
 
 def _detail(verdict: Verdict) -> str:

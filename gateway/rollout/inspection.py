@@ -247,7 +247,8 @@ class Inspection:
             self._report_absent_body()
         findings = self._findings
         if self._reason is not None:
-            return whole_request(self._reason, values=findings.values, fund=findings.fund)
+            position = findings.position if self._reason is Reason.UNPARSEABLE else None
+            return whole_request(self._reason, values=findings.values, fund=findings.fund, position=position)
         if self._decoder is None and findings.values == 0:
             return None
         return findings.verdict(lower_bound=not whole)

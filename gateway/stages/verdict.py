@@ -10,10 +10,12 @@ Rules of the room:
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import xxhash
+
+from gateway.stages.position import Position
 
 MAX_VIOLATIONS = 20
 MAX_VALUE_LENGTH = 64
@@ -66,7 +68,8 @@ class Verdict:
     """What one inspection found.
 
     `values` counts the stage values looked at, `count` the violating ones (1 for a reason about the whole
-    request). `fund` is the fund id that stood in the body, as text.
+    request). `fund` is the fund id that stood in the body, as text. `position` is where a short body that is
+    `unparseable` goes wrong; not every way to judge knows it.
     """
 
     reason: Reason | None = None
@@ -76,6 +79,7 @@ class Verdict:
     truncated: bool = False
     count_is_lower_bound: bool = False
     fund: str | None = None
+    position: Position | None = field(default=None, compare=False)
 
     @property
     def valid(self) -> bool:
@@ -83,9 +87,11 @@ class Verdict:
         return self.reason is None
 
 
-def whole_request(reason: Reason, *, values: int = 0, fund: str | None = None) -> Verdict:
+def whole_request(
+    reason: Reason, *, values: int = 0, fund: str | None = None, position: Position | None = None
+) -> Verdict:
     """Return the verdict for a reason about the whole request."""
-    return Verdict(reason=reason, count=1, values=values, fund=fund)
+    return Verdict(reason=reason, count=1, values=values, fund=fund, position=position)
 
 
 def shown(value: object) -> Scalar:
@@ -102,7 +108,7 @@ def shown(value: object) -> Scalar:
 class Findings:
     """Gathers findings in document order, in bounded memory, and makes the verdict of them."""
 
-    __slots__ = ("_groups", "count", "first", "fund", "truncated", "values")
+    __slots__ = ("_groups", "count", "first", "fund", "position", "truncated", "values")
 
     def __init__(self) -> None:
         self._groups: dict[tuple[object, ...], _Group] = {}
@@ -111,6 +117,7 @@ class Findings:
         self.values = 0
         self.truncated = False
         self.fund: str | None = None
+        self.position: Position | None = None
 
     def add(
         self,

@@ -16,6 +16,7 @@ from gateway.stages.document import judge_document
 from gateway.stages.incremental import PIECE, IncrementalJudge
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Node
+from gateway.stages.position import position_of_fault
 from gateway.stages.turns import Turns
 from gateway.stages.verdict import MAX_VIOLATIONS, Findings, Reason
 
@@ -78,10 +79,12 @@ class BodyJudge:
 
     def finish(self) -> Turns[Reason | None]:
         """Judge what is left, and return the reason about the whole body, None when the findings say all."""
+        whole = None
         if self._stream is not None:
             yield from self._flush(self._stream)
             reason = yield from self._stream.finish()
         else:
+            whole = bytes(self._buffer) if self._cutter is None else None
             if self._cutter is None and self._windowed and len(self._buffer) > _SHORT:
                 yield from self._find()
             reason = yield from self._judge_rest(self._cutter)
@@ -89,6 +92,7 @@ class BodyJudge:
             return Reason.AMBIGUOUS_JSON
         if reason is Reason.UNPARSEABLE:
             self._findings.fund = None  # some ways to judge had read it before they saw that there is no document
+            self._findings.position = position_of_fault(whole) if whole is not None else None
         return reason
 
     def give_up(self) -> Turns[Reason | None]:

@@ -212,3 +212,20 @@ def test_percentage_in_force(override: str | None, serve: Serve, recorder: Recor
     expected = 50 if override is None else 0
     assert gateway.metrics().get("stage_gateway_enforcement_percent", endpoint=BY_ID) == expected
     assert gateway.status()["endpoints"][BY_ID]["percent"] == expected
+
+
+@pytest.mark.parametrize("padding", [0, 60_000])
+def test_refusal_of_broken_json_names_the_place(padding: int, serve: Serve, recorder: RecordingUpstream) -> None:
+    """The answer to a body that is no JSON says at which byte, line and column, for either kind of judge."""
+    simulate = "/api/monte-carlo/simulate"
+    gateway = serve(configuration(recorder.port, defaultMode="enforce"))
+    entry = b'{"stage": "seed", "weight": 0.5}'
+    good = b'{"stageDistribution": [\n' + (entry + b",\n") * (padding // 35) + entry
+    for target in ("/api/portfolio/strategies", simulate):
+        answer = json.loads(exchange(gateway.port, request("POST", target, body=good + b"\n; ]}")).body)
+        line = good.count(b"\n") + 2
+        assert answer["position"] == {"byte": len(good) + 1, "line": line, "column": 1}
+        assert answer["detail"].endswith(f": it goes wrong at byte {len(good) + 1}, line {line}, column 1")
+    large = good + b"," + b" " * 300_000 + b";]}"
+    answer = json.loads(exchange(gateway.port, request("POST", simulate, body=large)).body)
+    assert (answer["reason"], "position" in answer) == ("unparseable", False)
