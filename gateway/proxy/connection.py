@@ -6,6 +6,7 @@ aiohttp's client session re-encodes targets, folds headers and costs three times
 Rules of the room:
 
 - A connection is either idle in its pool or carries one exchange. After anything irregular it is closed.
+- Whoever makes one owns it before it is connected: `abort` is right at every moment, and leaves nothing open.
 - One request has one response. Whatever comes behind it is dropped, and the connection with it.
 - Back pressure both ways: `drain()` waits while the upstream does not read, reading pauses while nobody takes.
 - Silence is an error: `timeout` seconds in which neither a byte of the request went out nor one of the response's
@@ -185,6 +186,7 @@ class Connection(asyncio.Protocol):
         self._aborted = True
         if self._transport is not None:
             self._transport.abort()
+        self._close_twin()
 
     # What the event loop calls.
 
@@ -249,17 +251,24 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
-        if self._twin is not None:
-            with self._twin:
-                if exc is not None and self._busy:
-                    self._salvage(self._twin)
-            self._twin = None
+        if self._twin is not None and exc is not None and self._busy:
+            self._salvage(self._twin)
+        self._close_twin()
         if self._busy and not self._complete:
             self._fail(UpstreamError(f"the upstream closed the connection: {exc or 'end of stream'}"))
         self._patience.stop()
         self._transport = None
         self._release_writer()
         self._wake()
+
+    def _close_twin(self) -> None:
+        """Let go of the second hold: while it lasts the system keeps the connection open, whatever the loop closed.
+
+        An event loop that is told to give up an attempt closes what it has made without a word to its protocol.
+        """
+        if self._twin is not None:
+            self._twin.close()
+            self._twin = None
 
     def _salvage(self, twin: socket.socket) -> None:
         """Read what had come before a write failed.

@@ -52,7 +52,7 @@ class Place:
                 self.silent = 0
                 self.process = await asyncio.create_subprocess_exec(*command, pass_fds=handed)
                 self.channel = await Channel.over(ours)
-            except OSError:
+            except BaseException:  # told to end in between, it must not keep the worker's other end open
                 ours.close()
                 raise
         return self.channel

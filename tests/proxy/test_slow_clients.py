@@ -89,10 +89,11 @@ def test_resets_leave_no_connection(gateway: Gateway, upstream: RecordingUpstrea
     """A client that resets right after its request leaves no connection to the upstream, however often."""
     before = descriptors(gateway)
     raw = request("GET", PLAIN)
-    for _ in range(3000):
+    for number in range(3000):
         with Client(gateway.port) as client:
             reset_on_close(client.sock)
             client.send(raw)
+            time.sleep(number % 20 * 0.000_05)  # to meet every moment until the upstream's connection is made
     eventually(lambda: gateway.metrics().get("stage_gateway_requests_in_flight") == 0)
     eventually(lambda: descriptors(gateway) <= before)
     eventually(lambda: not upstream.open)

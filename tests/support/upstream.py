@@ -119,7 +119,8 @@ class RecordingUpstream:
     def _serve(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, BrokenOffError, ConversationEndError, ValueError):
             if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_side=True)
+                plain, sock = sock, self._tls.wrap_socket(sock, server_side=True)
+                self.open.symmetric_difference_update({plain, sock})
             reader = Reader(sock)
             while True:
                 request = Received(reader.until(b"\r\n\r\n"), number)
