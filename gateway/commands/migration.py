@@ -17,7 +17,7 @@ from gateway.migration import control, ledger
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection
 from gateway.migration.faults import recorded_faults
-from gateway.migration.finishing import finish, undo_rows
+from gateway.migration.finishing import finish, undo_rows, want_ours
 from gateway.migration.guard import guard_status, set_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.metrics import MigrationMetrics, served
@@ -254,6 +254,7 @@ def end(
         ledger.want_installed(connection)
         ledger.want_in_place(connection)
         take_lock(connection)
+        want_ours(connection)
         rows = undo_rows(connection)
         run = ledger.latest_run(connection)
         if run is not None and run.status != "undone":  # a start that failed left no run, and nothing to verify

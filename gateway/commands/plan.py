@@ -9,6 +9,7 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.migration.objects import want_free
 from gateway.migration.planning import ColumnPlan, plan_column
 from gateway.migration.remediation import Remediation
 from gateway.migration.wording import counted
@@ -41,9 +42,10 @@ def plan(
     """
     session = Session.of(spec, config)
     with session.connected("migrate plan", writes=False) as connection, Remediation(remediation) as file:
+        targets = session.targets(connection)
+        want_free(connection, targets)
         plans = [
-            plan_column(connection, target, session.vocabulary, session.spec, file, trial=trial)
-            for target in session.targets(connection)
+            plan_column(connection, target, session.vocabulary, session.spec, file, trial=trial) for target in targets
         ]
     if as_json:
         print_json(_document(session, plans, file))

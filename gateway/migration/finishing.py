@@ -9,6 +9,7 @@ from gateway.migration import ledger
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
 from gateway.migration.index import Index
+from gateway.migration.objects import want_free, want_no_dependents
 from gateway.migration.reads import reads_status, view_name
 from gateway.migration.statements import HOME, statement
 
@@ -19,10 +20,18 @@ def undo_rows(connection: Connection) -> int:
     return sum(int(one(connection, query)["rows"]) for query in queries)
 
 
+def want_ours(connection: Connection) -> None:
+    """Raise WrongDatabaseError when something that finish would drop is somebody else's, or somebody builds on it."""
+    targets = ledger.registered(connection)
+    want_free(connection, targets)
+    want_no_dependents(connection, targets)
+
+
 def finish(connection: Connection) -> None:
     """Remove views, triggers, functions, indexes and all tables of the migration, in one transaction but the indexes.
 
-    Raises RefusedError while readers are shown the values before the migration.
+    Raises RefusedError while readers are shown the values before the migration, WrongDatabaseError when something that
+    would be dropped is not ours.
     """
     ledger.want_installed(connection)
     if reads_status(connection)["mode"] == "legacy":
@@ -34,6 +43,7 @@ def finish(connection: Connection) -> None:
 
 
 def _remove(connection: Connection, targets: Sequence[Target]) -> None:
+    want_ours(connection)
     for target in targets:
         function = HOME + sql.SQL(".") + sql.Identifier(f"stage_migration_guard_{target.target_id}")
         slots = {**target.slots(), "view": view_name(target), "function": function}

@@ -15,23 +15,28 @@ from gateway.stages.vocabulary import Vocabulary
 GuardMode = Literal["record", "refuse", "off"]
 
 
-def install_guard(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:
+def install_functions(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:
+    """Make the functions that the triggers call."""
+    connection.execute(statement("count_function", body=_body(connection, "count_body")))
+    for target in targets:
+        slots = _slots(target, vocabulary)
+        connection.execute(statement("guard_function", **slots, body=_body(connection, "guard_body", **slots)))
+
+
+def install_triggers(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:
     """Put the triggers on every table where they are not there yet, or were made for another vocabulary.
 
     DDL waits for writers a little at a time: while it waits, it makes other writers wait behind it. Raises BusyError
     when a table stays locked.
     """
-    connection.execute(statement("count_function", body=_body(connection, "count_body")))
     for target in targets:
-        slots = _slots(target, vocabulary)
-        connection.execute(statement("guard_function", **slots, body=_body(connection, "guard_body", **slots)))
         wanted = [
             ("stage_migration_count_insert", None, "count_triggers"),
             (_trigger(target, "insert"), vocabulary.fingerprint, "guard_triggers"),
         ]
         for trigger, argument, file in wanted:
             if not _has_trigger(connection, target, trigger, argument):
-                connection.execute(statement(file, **slots))
+                connection.execute(statement(file, **_slots(target, vocabulary)))
 
 
 def _body(connection: Connection, name: str, **slots: sql.Composable) -> sql.Literal:

@@ -1,10 +1,14 @@
 """The partial index over rows that are not canonical, for tables where looking for them takes long."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, patiently
+from gateway.migration.objects import is_ours
 from gateway.migration.progress import Reporter
 from gateway.migration.refusals import line
 from gateway.migration.shapes import literal_suspect
@@ -23,28 +27,51 @@ class Index:
 
     def build(self, connection: Connection, vocabulary: Vocabulary, reporter: Reporter) -> None:
         """Build it where there is none that is valid. When it cannot be built the run goes on without, and says so."""
-        if self._is_valid(connection):
+        there = self._look(connection)
+        if there is not None and there["valid"] and self._is_ours(connection, there):
             return
         self.drop(connection)
-        slots = self._target.slots()
-        suspect = literal_suspect(self._target, vocabulary, slots["column"])
-        ddl = statement("index_create", index=sql.Identifier(self._name), suspect=suspect, **slots)
+        if self._look(connection) is not None:
+            name = f"{self._target.schema}.{self._name}"
+            reporter.note(f"{self._target.name}: going on without an index: {name} is none of the migration's")
+            return
         try:
-            with patiently(connection, _PATIENCE):
-                connection.execute_once(ddl)
+            self._create(connection, vocabulary)
         except psycopg.Error as error:
             if connection.closed:
                 raise
             reporter.note(f"{self._target.name}: going on without an index: {line(error)}")
-        if not self._is_valid(connection):
             self.drop(connection)
 
-    def drop(self, connection: Connection) -> None:
-        """Drop it, if it is there, without holding up writers."""
-        name = sql.Identifier(self._target.schema, self._name)
-        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(name))
+    def _create(self, connection: Connection, vocabulary: Vocabulary) -> None:
+        slots = self._target.slots()
+        suspect = literal_suspect(self._target, vocabulary, slots["column"])
+        self._note(connection, begun=True)
+        with patiently(connection, _PATIENCE):
+            connection.execute_once(
+                statement("index_create", index=sql.Identifier(self._name), suspect=suspect, **slots)
+            )
+        connection.execute(statement("index_mark", index=sql.Identifier(self._target.schema, self._name)))
 
-    def _is_valid(self, connection: Connection) -> bool:
-        values = {"schema": self._target.schema, "index": self._name}
-        row = connection.execute(statement("index_state"), values).fetchone()
-        return row is not None and bool(row["valid"])
+    def drop(self, connection: Connection) -> None:
+        """Drop it, if it is there and ours, without holding up writers."""
+        there = self._look(connection)
+        if there is not None and self._is_ours(connection, there):
+            name = sql.Identifier(self._target.schema, self._name)
+            try:
+                connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(name))
+            except errors.FeatureNotSupported:  # an event trigger of the database has written something before it
+                connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(name))
+            self._note(connection, begun=False)
+
+    def _note(self, connection: Connection, *, begun: bool) -> None:
+        """Put down that what will have the name is ours, before it has: it cannot be made and marked in one step."""
+        connection.execute(statement("index_begun"), {"target": self._target.target_id, "begun": begun})
+
+    def _is_ours(self, connection: Connection, there: Mapping[str, Any]) -> bool:
+        return is_ours(connection, there["comment"]) or (there["comment"] is None and there["begun"])
+
+    def _look(self, connection: Connection) -> Mapping[str, Any] | None:
+        target = self._target
+        values = {"schema": target.schema, "table": target.table, "target": target.target_id, "index": self._name}
+        return connection.execute(statement("index_state"), values).fetchone()

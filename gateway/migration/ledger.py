@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
+from gateway.migration.objects import is_installed
 from gateway.migration.patience import BusyError
 from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.shapes import fragments, off, parameters
@@ -39,12 +40,6 @@ class Run:
         return self.status in {"running", "failed"}
 
 
-def is_installed(connection: Connection) -> bool:
-    """Return whether a run was ever started since the last finish."""
-    row = one(connection, "SELECT to_regclass('stage_migration_targets') IS NOT NULL AS there")
-    return bool(row["there"])
-
-
 def want_installed(connection: Connection) -> None:
     """Raise RefusedError when there is no migration to speak of."""
     if not is_installed(connection):
@@ -66,7 +61,8 @@ def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocab
 
     Raises WrongDatabaseError when a column is known with other settings.
     """
-    connection.execute(statement("ledger"))
+    if not is_installed(connection):
+        connection.execute(statement("ledger"))
     accepted = set(vocabulary.canonical)
     if vocabulary.accept_aliases:
         accepted |= {normalise(name) for name in (*vocabulary.canonical, *vocabulary.aliases)}

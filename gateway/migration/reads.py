@@ -10,29 +10,18 @@ from psycopg import errors, sql
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
-from gateway.migration.refusals import WrongDatabaseError
-from gateway.migration.statements import statement
+from gateway.migration.statements import marked, statement
 
 ReadMode = Literal["canonical", "legacy"]
-_MARK = "made by stage-gateway migrate, removed by finish"
-
-
-def check_views(connection: Connection, targets: Sequence[Target]) -> None:
-    """Raise WrongDatabaseError when something else stands under a view's name."""
-    for target in targets:
-        found = _under_the_name(connection, target)
-        if found is not None and not (found["comment"] or "").startswith(_MARK):
-            raise WrongDatabaseError(
-                f"{target.schema}.{target.view}: something else has the name of the view to read through; "
-                "name another in the migration file with view"
-            )
 
 
 def install_views(connection: Connection, targets: Sequence[Target]) -> None:
     """Make the view of every table, where it is not there yet or the table has changed."""
     for group in _by_table(targets):
         first = group[0]
-        mark = f"{_MARK}; columns {', '.join(first.columns)}; undo rows {[t.target_id for t in group]}"
+        mark = (
+            f"{marked(connection.home)}; columns {', '.join(first.columns)}; undo rows {[t.target_id for t in group]}"
+        )
         found = _under_the_name(connection, first)
         if found is None or found["comment"] != mark:
             connection.atomically(partial(_make_view, connection, group, mark))

@@ -1,7 +1,8 @@
 """What comes before the first batch: everything that can say no, and then everything that a run stands on.
 
-Nothing is written before all checks are passed. The order: lock, columns, views' names, the run that is to go on,
-values that cannot be mapped, snapshot; then the migration's own tables, triggers, views, and the counts at the start.
+Nothing is written before all checks are passed. The order: lock, columns, objects of others, the run that is to go on,
+values that cannot be mapped, snapshot; then, in one transaction, the migration's own tables, functions and views; and
+only then the triggers, which need them, and the counts at the start.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +13,13 @@ from gateway.migration import ledger
 from gateway.migration.catalog import Target, find_targets
 from gateway.migration.database import Connection, want_own_schema
 from gateway.migration.faults import faults_of
-from gateway.migration.guard import install_guard
+from gateway.migration.guard import install_functions, install_triggers
 from gateway.migration.lock import take_lock
 from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
+from gateway.migration.objects import want_free
 from gateway.migration.progress import Reporter
-from gateway.migration.reads import check_views, install_views
+from gateway.migration.reads import install_views
 from gateway.migration.remediation import Remediation
 from gateway.migration.running import OnInvalid, Runner
 from gateway.migration.shapes import fragments, parameters
@@ -48,7 +50,7 @@ def start(
     take_lock(connection)
     want_own_schema(connection, spec)
     targets = find_targets(connection, spec, max(map(len, vocabulary.canonical)))
-    check_views(connection, targets)
+    want_free(connection, targets)
     before = _to_go_on_with(connection, targets, vocabulary)
     if before is None and snapshot is None:
         raise RefusedError(
@@ -56,9 +58,8 @@ def start(
         )
     maps = _maps_without_faults(connection, targets, vocabulary, on_invalid, remediation)
     made = snapshot(targets) if before is None and snapshot is not None else ""
-    numbered = ledger.install(connection, targets, vocabulary)
-    install_guard(connection, numbered, vocabulary)
-    install_views(connection, numbered)
+    numbered = connection.atomically(lambda: _installed(connection, targets, vocabulary))
+    install_triggers(connection, numbered, vocabulary)
     ledger.take_baselines(connection, numbered, vocabulary)
     last = ledger.latest_run(connection)
     if last is not None and last.status == "undone":
@@ -71,6 +72,15 @@ def start(
         reporter.note(f"going on with run {run_id}: left to do: {counted(before.open_batches, 'batch', 'batches')}")
     known = {target.target_id: maps[target.name] for target in numbered if target.name in maps}
     return Runner(connection, spec, vocabulary, numbered, run_id, on_invalid, reporter, metrics, known)
+
+
+def _installed(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> list[Target]:
+    """Make all that triggers need, or nothing of it; returns the targets with their numbers."""
+    want_free(connection, targets)  # again: a snapshot takes its time
+    numbered = ledger.install(connection, targets, vocabulary)
+    install_functions(connection, numbered, vocabulary)
+    install_views(connection, numbered)
+    return numbered
 
 
 def _to_go_on_with(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> ledger.Run | None:

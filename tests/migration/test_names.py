@@ -93,14 +93,14 @@ class Tables:
     def differing(self, values: Sequence[Any], place: str = "table") -> list[str]:
         """Return the tables (or views) that do not hold these values, and all else as it was."""
         wrong = []
-        with self.migration.connect(row_factory=dict_row) as connection:
+        with self.migration.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
             for number in self.numbers:
                 key, _, target = self._roles(number)
                 query = sql.SQL("SELECT * FROM {} AS t ORDER BY t.{}")
                 seen = sql.Identifier("app", ALL[number] if place == "table" else str(number))
                 copy = sql.Identifier("kept", ALL[number])
                 now, then = (
-                    connection.execute(query.format(table, sql.Identifier(key))).fetchall() for table in (seen, copy)
+                    cursor.execute(query.format(table, sql.Identifier(key))).fetchall() for table in (seen, copy)
                 )
                 if now != [{**row, target: value} for row, value in zip(then, values, strict=True)]:
                     wrong.append(f"{ALL[number]} ({target}): {[row[target] for row in now]}")

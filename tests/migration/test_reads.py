@@ -171,7 +171,7 @@ def test_name_of_the_view_is_taken(migration: Migration) -> None:
     migration.execute("CREATE TABLE portfoliocompanies_stages (x int)")
     made = migration.run()
     assert made.code == 2
-    assert "public.portfoliocompanies_stages: something else has the name of the view" in made.err
+    assert "table public.portfoliocompanies_stages: is none of the migration's" in made.err
     assert migration.execute("SELECT to_regclass('stage_migration_runs')") == [(None,)]
     tables = [
         {

@@ -40,7 +40,7 @@ class _Slots(defaultdict[str, str]):
             return ""
         if name in {"key_type", "column_type"}:
             return "text"
-        if name in {"body", "fingerprint"} or (name == "schema" and self._file.stem == "session"):
+        if name in {"body", "fingerprint", "home_name", "mark"} or (name == "schema" and self._file.stem == "session"):
             return "'literal'"
         return f"slot.{name}" if name in _EXPRESSIONS else f"slot_{name}"
 

@@ -1,4 +1,5 @@
--- The triggers go with their function. Each waits for writers of the table, as long as lock_timeout lets it.
+-- Removes what stands for one column; its triggers go with their function, as in finish.sql. Each waits for writers of
+-- the table, as long as lock_timeout lets it.
 DROP VIEW IF EXISTS {view};
-DROP FUNCTION IF EXISTS {function} CASCADE;
-DROP TABLE IF EXISTS {undo}
+DROP FUNCTION IF EXISTS {function}() CASCADE;
+DROP TABLE IF EXISTS {home}.{undo}

@@ -3,4 +3,5 @@
 -- its path, so that no function of somebody else's runs with its rights.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {body};
-REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION {function}() FROM PUBLIC;
+COMMENT ON FUNCTION {function}() IS {mark}

@@ -14,4 +14,5 @@ CREATE POLICY stage_migration_as_the_table ON {undo} FOR SELECT
   USING (EXISTS (
     SELECT FROM {table} AS t
     WHERE t.{key} = {undo}.key AND hashtextextended(t.{column}::text COLLATE "C", 0) = {undo}.after_hash
-  ))
+  ));
+COMMENT ON TABLE {undo} IS {mark}
