@@ -23,7 +23,7 @@ from gateway.rollout.media import coding_of, objection_to_media
 from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, demotion, less_strict
 from gateway.stages.encoding import Coding, Decoder, EncodingError, decoder
 from gateway.stages.locators import Node, Pointer, Shape
-from gateway.stages.query import judge_query, parameters
+from gateway.stages.query import judge_query, named
 from gateway.stages.turns import Turns, at_once
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
@@ -71,6 +71,7 @@ class Inspection:
         "_coding",
         "_decoder",
         "_findings",
+        "_fund_in_query",
         "_head",
         "_judge",
         "_match",
@@ -99,6 +100,7 @@ class Inspection:
         self._coding: Coding | None = None
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
+        self._fund_in_query: str | None = None
         try:
             self._reason = self._judge_head()
         except Exception as error:  # whatever fails in the judge must become a decision
@@ -156,8 +158,16 @@ class Inspection:
         `whole` false says that the body was not seen to its end: what was found is a lower bound then.
         """
         if self._closing is None:
-            self._closing = self._close_body(whole=whole)
+            self._closing = self._close(whole=whole)
         return self._closing
+
+    def _close(self, *, whole: bool) -> Turns[None]:
+        yield from self._close_body(whole=whole)
+        if self._reason is None:
+            try:
+                yield from self._findings.settle()
+            except Exception as error:
+                self._fail(error)
 
     def _close_body(self, *, whole: bool) -> Turns[None]:
         opened, body = self._decoder, self._body
@@ -193,6 +203,9 @@ class Inspection:
         self._body = None
 
     def _judge_head(self) -> Reason | None:
+        fund = self._match.endpoint.fund.query
+        if fund is not None:
+            self._fund_in_query = next((value for _, value in named(self._head.query, {fund})), None)
         if self._match.ambiguous:
             return Reason.AMBIGUOUS_PATH
         if self.method_override:
@@ -306,6 +319,4 @@ class Inspection:
         source = self._match.endpoint.fund
         if source.path is not None:
             return self._match.parameters.get(source.path)
-        if source.query is not None:
-            return next((v for name, v in parameters(self._head.query) if name == source.query), None)
-        return None
+        return self._fund_in_query

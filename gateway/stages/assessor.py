@@ -32,6 +32,11 @@ class Assessor:
         self._known: dict[str, Reason | None] = {}
         self.names = vocabulary.names
 
+    @property
+    def looked_at(self) -> int:
+        """How many values were judged and findings made so far: what the work went into."""
+        return self.findings.values + self.findings.count
+
     def stage(self, value: Any, location: int, place: Place) -> None:
         """Judge a value that must be a stage."""
         if type(value) is not str:

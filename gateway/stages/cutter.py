@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from gateway.stages.assessor import Assessor
+from gateway.stages.density import is_dense
 from gateway.stages.document import Walk, add_up, may_repeat
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.judge import Judge
@@ -74,10 +75,13 @@ class Cutter:
             end = match.end()
             del match  # it holds the buffer, which could not shrink
             head = bytes(buffer[:end])
+            if is_dense(head):
+                break
             parsed += 2 * len(head)
             first = _at(_closed(head, array.path, b"0"), array.path)
             yield
             if first == [0] and _at(_closed(head, array.path, b"1"), array.path) == [1]:
+                yield
                 del buffer[: end - 1]
                 cutter = cls(judge, array, projection, head, required=required)
                 cutter.ascii_only = buffer.isascii()
@@ -173,6 +177,9 @@ class Cutter:
     def _prove(self, buffer: bytearray, end: int) -> Turns[bool]:
         """Whether what stands between `buffer[0]` and `buffer[end]` is whole elements; then judge and count them."""
         found = self._look(buffer, end)
+        if isinstance(found, bytes) and is_dense(found):
+            self.stuck = True
+            return False
         if isinstance(found, bytes):
             return (yield from self._judge_exactly(found))
         if found is None or not found.count:

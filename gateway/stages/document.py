@@ -105,6 +105,7 @@ class Walk:
         self._assessor = assessor
         self._splice = splice
         self._left = _STRETCH
+        self._due = _STRETCH
 
     def visit(self, value: Any, node: Node, pointer: Pointer) -> Turns[None]:
         """Judge `value`, which stands at `node`, and all that is configured below it."""
@@ -117,11 +118,15 @@ class Walk:
             self._report_absent(node.required, pointer)
 
     def _is_due(self) -> bool:
-        """Count one more value; returns whether others should have their turn."""
+        """Count one more value; returns whether others should have their turn.
+
+        What is asked of a value counts as well: there may be hundreds of locations.
+        """
         self._left -= 1
-        if self._left:
+        looked_at = self._assessor.looked_at
+        if self._left > 0 and looked_at < self._due:
             return False
-        self._left = _STRETCH
+        self._left, self._due = _STRETCH, looked_at + _STRETCH
         return True
 
     def _visit_array(self, array: list[Any], node: Node, pointer: Pointer) -> Turns[None]:

@@ -137,12 +137,16 @@ class IncrementalJudge:
     def _take_events(self) -> Turns[None]:
         events = self._events
         for start in range(0, len(events), _STRETCH):
-            self._take(events[start : start + _STRETCH])
+            yield from self._take(events[start : start + _STRETCH])
             yield
         del events[:]
 
-    def _take(self, events: list[tuple[str, Any]]) -> None:
+    def _take(self, events: list[tuple[str, Any]]) -> Turns[None]:
+        due = self._assessor.looked_at + _STRETCH
         for event, value in events:
+            if self._assessor.looked_at > due:  # one event may ask for hundreds of locations
+                yield
+                due = self._assessor.looked_at + _STRETCH
             if self._skipped:
                 if event in _CONTAINERS:
                     self._skipped += 1

@@ -16,6 +16,7 @@ from enum import StrEnum
 import xxhash
 
 from gateway.stages.position import Position
+from gateway.stages.turns import Turns
 
 MAX_VIOLATIONS = 20
 MAX_VALUE_LENGTH = 64
@@ -169,6 +170,12 @@ class Findings:
         """How many different findings are kept so far, at most `MAX_VIOLATIONS`."""
         return len(self._groups)
 
+    def settle(self) -> Turns[None]:
+        """Find the suggestions in turns, which a verdict has to wait for otherwise."""
+        for group in self._groups.values():
+            group.settle()
+            yield
+
     def verdict(self, *, lower_bound: bool = False) -> Verdict:
         """Return what was found so far; `lower_bound` says that the body was not seen to its end."""
         return Verdict(
@@ -185,7 +192,7 @@ class Findings:
 class _Group:
     """A violation whose occurrences are still being counted."""
 
-    __slots__ = ("_suggest", "_violation", "occurrences")
+    __slots__ = ("_suggest", "_suggestion", "_violation", "occurrences")
 
     def __init__(
         self,
@@ -197,11 +204,16 @@ class _Group:
     ) -> None:
         self._violation = (pointer, parameter, value, reason)
         self._suggest = suggest
+        self._suggestion: str | None = None
         self.occurrences = 1
 
+    def settle(self) -> None:
+        if self._suggest is not None:
+            self._suggestion, self._suggest = self._suggest(), None
+
     def frozen(self) -> Violation:
-        suggestion = self._suggest() if self._suggest is not None else None
-        return Violation(*self._violation, suggestion, self.occurrences)
+        self.settle()
+        return Violation(*self._violation, self._suggestion, self.occurrences)
 
 
 def _identity(value: object) -> tuple[object, ...]:

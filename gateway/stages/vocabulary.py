@@ -46,10 +46,36 @@ MAX_SPELLING_LENGTH = 128
 NEAR = 0.75
 _SEPARATORS = str.maketrans("-_", "  ")
 
+# No character decomposes canonically into more (Unicode's stability policy keeps it so), so composing n characters
+# leaves n / 4 at least.
+_COMPOSED = 4
+_AT_ONCE = 8  # characters that are decomposed together
+
 
 def normalise(text: str) -> str:
     """Return `text` in NFKC, casefolded, runs of white space made one space, trimmed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def may_normalise_to(text: str, length: int) -> bool:
+    """Whether `normalise` could make of `text` one of so many characters; false is certain.
+
+    Some characters become eighteen, and putting hundreds of those in order takes milliseconds. NFKC decomposes every
+    character, reorders, and composes again; casefolding leaves no character out, and white space is not counted here.
+    So what decomposes into more than four times the characters does not become as short as that. It is counted a few
+    characters at a time, and no further than needed.
+    """
+    if text.isascii():
+        return True
+    bare = "".join(text.split())
+    left = _COMPOSED * length
+    if len(bare) > left:
+        return False
+    for start in range(0, len(bare), _AT_ONCE):
+        left -= sum(map(len, unicodedata.normalize("NFKD", bare[start : start + _AT_ONCE]).split()))
+        if left < 0:
+            return False
+    return True
 
 
 def default_aliases(canonical: Sequence[str]) -> dict[str, str]:
@@ -110,7 +136,7 @@ class Vocabulary:
     `vocabulary_problems`; the configuration reports those.
     """
 
-    __slots__ = ("_spellings", "accept_aliases", "aliases", "canonical", "fingerprint", "names")
+    __slots__ = ("_longest", "_spellings", "accept_aliases", "aliases", "canonical", "fingerprint", "names")
 
     def __init__(
         self,
@@ -127,12 +153,13 @@ class Vocabulary:
         spellings = {normalise(spelling): value for spelling, value in self.aliases.items()}
         spellings.update({normalise(value): value for value in self.canonical})
         self._spellings = MappingProxyType(spellings)
+        self._longest = max(map(len, spellings), default=0)
 
     def resolve(self, value: str) -> str | None:
         """Return the canonical name that `value` is or is an alias of, None when it is unknown."""
         if value in self.names:
             return value
-        if len(value) > MAX_SPELLING_LENGTH:
+        if len(value) > MAX_SPELLING_LENGTH or not may_normalise_to(value, self._longest):
             return None
         return self._spellings.get(normalise(value))
 
@@ -154,8 +181,11 @@ class Vocabulary:
         Names that differ in the separator alone are as near as can be: `series b` is `series-b` to it, whether or not
         some other stage has an alias with a space.
         """
-        plain = normalise(value[:MAX_SPELLING_LENGTH]).translate(_SEPARATORS)
-        if not plain or len(plain) > 2 * max(map(len, self._spellings)):
+        value, longest = value[:MAX_SPELLING_LENGTH], 2 * self._longest
+        if not may_normalise_to(value, longest):
+            return None
+        plain = normalise(value).translate(_SEPARATORS)
+        if not plain or len(plain) > longest:
             return None
         best: dict[str, float] = {}
         for spelling, name in self._spellings.items():

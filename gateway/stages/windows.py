@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from gateway.stages.assessor import Assessor
 from gateway.stages.cutter import Cutter
+from gateway.stages.density import is_dense
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import PIECE, IncrementalJudge
 from gateway.stages.judge import Judge
@@ -119,6 +120,11 @@ class BodyJudge:
             yield from cutter.close(self._buffer)
         if self._is_all_good(cutter):
             return None
+        if is_dense(self._buffer):
+            yield from self._go_over()
+            assert self._stream is not None  # noqa: S101 - that is what going over makes
+            yield from self._flush(self._stream)
+            return (yield from self._stream.finish())
         body = bytes(self._buffer) if cutter is None else cutter.stand_in(self._buffer)
         splice = None if cutter is None else cutter.splice_if_any
         judge = self._judge

@@ -28,6 +28,16 @@ PLAN = Plan.of([EACH], fund=("fund",))
 REQUIRED = Plan.of([Location(Shape.KEYS, ("a", "b"), required=True)])
 WEIGHTS = Plan.of([EACH], tolerance=0.001)
 QUERY = Plan.of([Location(Shape.QUERY, name="stage", required=True)])
+
+
+class _FailsLate(Vocabulary):
+    """Fails where a suggestion is looked for, when all else is judged."""
+
+    def nearest(self, value: str) -> str | None:
+        raise LookupError(value)
+
+
+FAILS_LATE = _FailsLate()
 BROKEN = Plan(locations=(), root=Node(duties=(Duty(Role.EACH, 5),)), queries=(), tolerance=0.1)  # there is no fifth
 JSON = (b"Content-Type", b"application/json")
 GZIP = (b"Content-Encoding", b"gzip")
@@ -121,7 +131,7 @@ TABLE: list[tuple[str, Request, int, int]] = [
     ("method_override", Request(GOOD, headers=[JSON, (b"x-http-method", b"PUT")]), 1, 400),
     ("method_override", Request(headers=[(b"X-Method-Override", b"")], method="GET"), 1, 400),
     ("internal_error", Request(b"[]", plan=BROKEN), 1, 500),
-    ("internal_error", Request(query="stage=x", plan=QUERY, policy=Policy(Vocabulary((), {}))), 1, 500),
+    ("internal_error", Request(query="stage=x", plan=QUERY, policy=Policy(FAILS_LATE)), 1, 500),
 ]
 
 

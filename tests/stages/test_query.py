@@ -1,9 +1,11 @@
 """Stages in the query string."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.query import judge_query, parameters
+from gateway.stages.query import judge_query, named, parameters
 from gateway.stages.verdict import Findings, Reason, Verdict, Violation
 from gateway.stages.vocabulary import Vocabulary
 
@@ -103,3 +105,35 @@ def test_a_required_parameter_may_not_be_absent(query: str, required: bool, reas
 def test_parameters_come_decoded_in_order() -> None:
     """The parameters of a query are decoded, with the root of each name, in order."""
     assert parameters("b[x]=1+2&%61=%C3%A9&=c") == [("b", "1 2"), ("a", "é"), ("", "c")]
+
+
+@given(
+    query=st.lists(
+        st.sampled_from(
+            [
+                "stage",
+                "stage[]",
+                "[stage]",
+                "%73tage",
+                "x",
+                "%26",
+                "&",
+                "=",
+                "[",
+                "]",
+                "%5B",
+                "%",
+                "+",
+                "%E9",
+                "a%2",
+                "6",
+                ";",
+            ]
+        ),
+        max_size=12,
+    ).map("".join),
+    names=st.sampled_from([{"stage"}, {"x", "stage"}, {"&"}, {"a&"}, {"\ufffd"}, {""}, {"stage="}, {" "}]),
+)
+def test_names_decoded_in_one_go_are_those_of_the_parameters(query: str, names: set[str]) -> None:
+    """Of all parameters, those with one of the names are found, in order, however they are escaped."""
+    assert list(named(query, names)) == [pair for pair in parameters(query) if pair[0] in names]

@@ -1,10 +1,10 @@
 """Work that gives way to others."""
 
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from support.judges import body_judge, in_chunks
+from support.turns import most_calls
 
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.turns import Turns, at_once
@@ -40,23 +40,6 @@ HOSTILE: dict[str, tuple[Plan, Callable[[int], bytes]]] = {
     "containers nobody asks about": (KEYS, lambda size: b'{"y":[%b]}' % filled(lambda _: "[]", size)),
     "a head full of decoys": (EACH, lambda size: b'{"y":[%b],"x":[]}' % filled(lambda _: '{"x":[]}', size)),
 }
-
-
-def most_calls(work: Callable[[], Iterator[None]]) -> int:
-    """Return how many calls the longest stretch between two turns made."""
-    most = calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        for _ in work():
-            most, calls = max(most, calls), 0
-    finally:
-        sys.setprofile(None)
-    return max(most, calls)
 
 
 @pytest.mark.parametrize("size", [60 * KIB, 120 * KIB, 600 * KIB])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import unicodedata
 
 import pytest
@@ -17,6 +18,7 @@ from gateway.stages.vocabulary import (
     Vocabulary,
     default_aliases,
     fingerprint,
+    may_normalise_to,
     normalise,
     vocabulary_problems,
 )
@@ -216,3 +218,35 @@ def test_default_aliases_follow_the_canonical_values() -> None:
 def test_contradictions_are_all_named(canonical: list[str], aliases: dict[str, str], places: list[str]) -> None:
     """Every alias that leads nowhere, or away from a canonical value, is named by its place."""
     assert [place for place, _ in vocabulary_problems(canonical, aliases)] == places
+
+
+def test_characters_keep_to_what_the_bound_on_spellings_takes_for_granted() -> None:
+    """No character composes more than four, casefolds to nothing, or turns into white space altogether."""
+    every = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert max(len(unicodedata.normalize("NFD", one)) for one in every) == 4
+    assert all(one.casefold() for one in every)
+    assert all(one.isspace() or unicodedata.normalize("NFKC", one).strip() for one in every)
+
+
+@given(
+    st.text(
+        st.one_of(st.characters(), st.sampled_from("\ufdfa\u0345\u0301\u1fb7 \u2003\u1100\u1161\u11a8\u00a8")),
+        max_size=60,
+    )
+)
+def test_what_cannot_become_so_short_does_not(text: str) -> None:
+    """A text is never said to be too long for what it normalises to."""
+    assert may_normalise_to(text, len(normalise(text)))
+
+
+def test_a_long_spelling_with_room_around_and_marks_is_found() -> None:
+    """The bound keeps no alias out: wide letters, marks that compose, and white space around."""
+    vocabulary = Vocabulary(["ᾷ-seed"], {"ﷺ": "ᾷ-seed"})
+    assert vocabulary.resolve("\u2003" * 50 + "α\u0342\u0345－ＳＥＥＤ" + " " * 50) == "ᾷ-seed"
+    assert vocabulary.resolve(unicodedata.normalize("NFKD", "ﷺ").replace(" ", "\u2003 ")) == "ᾷ-seed"
+
+
+def test_a_text_that_expands_is_not_normalised() -> None:
+    """Of a text that NFKC makes two thousand characters of, no more is looked at than shows that it is no alias."""
+    assert not may_normalise_to("\ufdfa" * 20, 70)
+    assert Vocabulary().suggestion("\ufdfa" * 123) is None
