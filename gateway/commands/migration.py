@@ -195,12 +195,15 @@ def _pause(spec: Path | None, config: Path | None, *, paused: bool) -> None:
 def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
     """Restore every changed value, to the letter, but for those that were edited since. They are listed.
 
+    Exit 1 when nothing was ever migrated; after an undo another one changes nothing, and is done.
+
     Example: stage-gateway migrate undo
     """
     session = Session.of(spec, config)
     with session.connected("migrate undo") as connection, _reporter() as reporter:
         take_lock(connection)
-        restored = Undo(connection, session.spec, reporter).run()
+        work = Undo(connection, session.spec, reporter)
+        restored = work.run()
         left = 0
         for value in edited(connection):
             left += 1
@@ -209,7 +212,12 @@ def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
                 reporter.note(f"left alone: {value.table}.{value.column}, key {value.key}: was {value.before!r}, {now}")
         if left > MOST_LINES:
             reporter.note(f"and {left - MOST_LINES:,} more")
-        reporter.note(f"undone: {counted(restored, 'value')} restored, {left:,} edited since and left alone")
+        done = (
+            "undone before, nothing was changed"
+            if work.was_undone
+            else f"undone: {counted(restored, 'value')} restored"
+        )
+        reporter.note(f"{done}, {left:,} edited since and left alone")
 
 
 @migrate.command()

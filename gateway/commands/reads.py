@@ -7,7 +7,7 @@ import typer
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration import ledger
-from gateway.migration.reads import ReadMode, grant_reads, reads_status, set_reads
+from gateway.migration.reads import ReadMode, generated, grant_reads, reads_status, set_reads
 
 reads = typer.Typer(
     help="Let readers of the views see the values before the migration, and the present ones again.",
@@ -39,7 +39,10 @@ def _set(spec: SpecOption, config: ConfigOption, mode: ReadMode) -> None:
     with session.connected(f"reads {mode}") as connection:
         ledger.want_installed(connection)
         changed = set_reads(connection, mode)
+        made = generated(connection, ledger.registered(connection)) if mode == "legacy" else {}
     show(f"readers are shown {mode} values{'' if changed else ', as before'}")
+    for table, names in made.items():
+        show(f"{table}: {', '.join(names)} still show canonical values, generated from what the table holds")
 
 
 @reads.command()

@@ -57,6 +57,11 @@ def _print(report: Report) -> None:
     for name, count in report.checks.items():
         table.add_row(name, str(count) if count else "none")
     show(table)
+    stages = Table("column", "stage", "values before", "values now")
+    for (column, stage), (before, after) in report.stages_of_columns().items():
+        stages.add_row(column, stage or "none that is known", f"{before:,}", f"{after:,}")
+    if report.stages:
+        show(stages)
     for violation in report.violations:
         show(f"violation: {violation}")
     for line in report.information:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
@@ -129,6 +129,7 @@ def start_run(
     """Begin a run and return its number."""
     values = {
         "fingerprint": vocabulary.fingerprint,
+        "vocabulary": Json({"canonical": list(vocabulary.canonical), "aliases": dict(vocabulary.aliases)}),
         "targets": Jsonb([target.identity for target in targets]),
         "snapshot": snapshot,
         "on_invalid": on_invalid,

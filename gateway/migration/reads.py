@@ -87,6 +87,17 @@ def set_reads(connection: Connection, mode: ReadMode) -> bool:
     return connection.execute(statement("read_mode"), {"mode": mode}).rowcount > 0
 
 
+def generated(connection: Connection, targets: Iterable[Target]) -> Mapping[str, Sequence[str]]:
+    """Return by table the generated columns that are made from migrated ones, which no view can show as they were."""
+    made: dict[str, list[str]] = {}
+    for target in targets:
+        values = {"schema": target.schema, "table": target.table, "column": target.column}
+        for row in connection.execute(statement("generated"), values).fetchall():
+            names = made.setdefault(f"{target.schema}.{target.table}", [])
+            names.extend({row["name"]} - {*names})
+    return made
+
+
 def reads_status(connection: Connection) -> Mapping[str, Any]:
     """Return `mode`, `changed_at` and `changed_by`."""
     return one(connection, "SELECT mode, changed_at, changed_by FROM stage_read_mode")

@@ -43,6 +43,7 @@ class Undo:
     spec: Spec
     reporter: Reporter
     restored: int = field(default=0, init=False)
+    was_undone: bool = field(default=False, init=False)  # before this one began
 
     def run(self) -> int:
         """Restore what can be restored and return how many values that were.
@@ -57,6 +58,7 @@ class Undo:
         if run is None:
             raise RefusedError("nothing was migrated, so there is nothing to undo")
         if run.status == "undone":
+            self.was_undone = True
             return 0  # what was left alone then stays so, even where it looks again like what the migration wrote
         try:
             with translated(self.connection):

@@ -196,3 +196,20 @@ def test_view_follows_a_column_that_is_added(migration: Migration) -> None:
     assert migration.execute("SELECT DISTINCT country FROM portfoliocompanies_stages") == [("DE",)]
     with pytest.raises(psycopg.errors.DependentObjectsStillExist):
         migration.execute("ALTER TABLE portfoliocompanies DROP COLUMN country")
+
+
+def test_generated_columns_are_named(bare: Migration) -> None:
+    """Columns that the database makes from a migrated one are named with reads legacy, others are not."""
+    bare.execute("""
+        ALTER TABLE portfoliocompanies
+          ADD COLUMN loud text GENERATED ALWAYS AS (upper(stage || coalesce(current_stage, ''))) STORED,
+          ADD COLUMN initial text GENERATED ALWAYS AS (left(name, 1)) STORED;
+        INSERT INTO portfoliocompanies (id, fund_id, name, stage) VALUES (1, 1, 'n', 'Seed')""")
+    bare.migrated()
+    made = bare.command("reads", "legacy")
+    assert made.out.splitlines() == [
+        "readers are shown legacy values",
+        "public.portfoliocompanies: loud still show canonical values, generated from what the table holds",
+    ]
+    assert bare.execute("SELECT stage, loud FROM portfoliocompanies_stages") == [("Seed", "SEED")]
+    assert len(bare.command("reads", "canonical").out.splitlines()) == 1

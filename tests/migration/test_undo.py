@@ -4,14 +4,16 @@ from support.migration import Migration
 
 
 def test_second_undo_changes_nothing(migrated: Migration) -> None:
-    """After undo, another one restores nothing and writes no row."""
+    """After undo, another one restores nothing, writes no row and is done; after finish there is none to do."""
     assert migrated.command("migrate", "undo").code == 0
     versions = "SELECT id::text, xmin::text FROM portfoliocompanies ORDER BY 1"
     before = migrated.execute(versions)
     made = migrated.command("migrate", "undo")
     assert made.code == 0
-    assert made.lines == [{"message": "undone: 0 values restored, 0 edited since and left alone"}]
+    assert made.lines == [{"message": "undone before, nothing was changed, 0 edited since and left alone"}]
     assert migrated.execute(versions) == before
+    assert migrated.command("migrate", "finish", "--yes").code == 0
+    assert migrated.command("migrate", "undo").code == 1
 
 
 def test_second_undo_leaves_what_looks_like_ours_again(migrated: Migration) -> None:

@@ -16,9 +16,9 @@ FILES = sorted(ROOM.rglob("*.sql"))
 _EXPRESSIONS = {
     "value", "fund", "suspect", "off", "where", "broken", "after_exactly", "meant_exactly", "columns", "legacy_columns",
     "field", "weight", "weighted", "canonical", "path", "names", "target", "column_name",
-    "child_columns", "parent_columns",
+    "child_columns", "parent_columns", "child_period", "parent_period",
 }  # fmt: skip
-_QUERIES = {"cut", "derive", "faults", "new_names", "old_names"}
+_QUERIES = {"cut", "derive", "faults", "new_names", "old_names", "names_before", "names_now"}
 _SPECIAL = {"tg_op", "tg_table_schema", "tg_table_name", "found"}  # PostgreSQL, "Trigger Functions", "Basic Statements"
 
 

@@ -15,6 +15,7 @@ CREATE TABLE stage_migration_runs (
   status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed', 'undone')),
   paused boolean NOT NULL DEFAULT false,
   fingerprint text NOT NULL,
+  vocabulary json NOT NULL,                   -- as the fingerprint is of; json, since jsonb must be able to hold names
   targets jsonb NOT NULL,
   snapshot text NOT NULL,
   on_invalid text NOT NULL,

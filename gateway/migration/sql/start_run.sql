@@ -1,4 +1,4 @@
 -- Begins a run and returns its number.
-INSERT INTO stage_migration_runs AS r (fingerprint, targets, snapshot, on_invalid)
-VALUES (%(fingerprint)s, %(targets)s, %(snapshot)s, %(on_invalid)s)
+INSERT INTO stage_migration_runs AS r (fingerprint, vocabulary, targets, snapshot, on_invalid)
+VALUES (%(fingerprint)s, %(vocabulary)s, %(targets)s, %(snapshot)s, %(on_invalid)s)
 RETURNING r.run_id

@@ -1,5 +1,8 @@
 """Foreign keys from and to the migrated tables: still valid, and in fact so."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from psycopg import sql
 
 from gateway.migration.database import Connection
@@ -17,14 +20,7 @@ def check(connection: Connection, report: Report) -> None:
         if not key["may_read"]:
             report.information.append(f"{place}: not checked, this role may not read both tables")
             continue
-        orphans = query(
-            "orphans",
-            child=sql.Identifier(key["child_schema"], key["child"]),
-            parent=sql.Identifier(key["parent_schema"], key["parent"]),
-            child_columns=sql.SQL(", ").join(sql.Identifier("c", name) for name in key["child_columns"]),
-            parent_columns=sql.SQL(", ").join(sql.Identifier("p", name) for name in key["parent_columns"]),
-        )
-        row = connection.execute(orphans).fetchone()
+        row = connection.execute(_orphans(key)).fetchone()
         if row is None or not row["rows"]:
             continue
         refer = "row refers" if row["rows"] == 1 else "rows refer"
@@ -33,3 +29,19 @@ def check(connection: Connection, report: Report) -> None:
             report.add("foreign keys", place, what)
         else:
             report.information.append(f"{place}: {what}, which may have been so before")
+
+
+def _orphans(key: Mapping[str, Any]) -> sql.Composed:
+    child = [sql.Identifier("c", name) for name in key["child_columns"]]
+    parent = [sql.Identifier("p", name) for name in key["parent_columns"]]
+    tables = {side: sql.Identifier(key[f"{side}_schema"], key[side]) for side in ("child", "parent")}
+    if not key["over_a_period"]:
+        return query("orphans", **tables, child_columns=_listed(child), parent_columns=_listed(parent))
+    *child, child_period = child  # the period stands last
+    *parent, parent_period = parent
+    columns = {"child_columns": _listed(child), "parent_columns": _listed(parent)}
+    return query("uncovered", **tables, **columns, child_period=child_period, parent_period=parent_period)
+
+
+def _listed(columns: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(columns)

@@ -1,6 +1,6 @@
 """What the verifier found, as a document and as lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ class Report:
     run: int | None = None
     checks: dict[str, int] = field(default_factory=dict)  # check → violations
     counts: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)  # values by column, fund and stage, before and after
     violations: list[Violation] = field(default_factory=list)
     information: list[str] = field(default_factory=list)
     sample_diffs: list[dict[str, Any]] = field(default_factory=list)
@@ -58,10 +59,19 @@ class Report:
             "run": self.run,
             "checks": [{"check": name, "violations": count} for name, count in self.checks.items()],
             "counts": self.counts,
+            "stages": self.stages,
             "violations": [{"check": v.check, "place": v.place, "what": v.what} for v in self.violations],
             "information": self.information,
             "sample": {"size": self.sample, "seed": self.seed, "diffs": self.sample_diffs},
         }
+
+    def stages_of_columns(self) -> Mapping[tuple[str, str | None], tuple[int, int]]:
+        """Return by column and stage how many values there were before, and how many there are, in all funds."""
+        made: dict[tuple[str, str | None], tuple[int, int]] = {}
+        for count in self.stages:
+            before, after = made.get((count["column"], count["stage"]), (0, 0))
+            made[count["column"], count["stage"]] = (before + count["before"], after + count["after"])
+        return made
 
     def changelog(self, day: str) -> Iterator[str]:
         """Yield the lines to paste into a CHANGELOG."""

@@ -54,7 +54,7 @@ CASES: list[tuple[dict[str, Any], str, Any]] = [
 @pytest.mark.parametrize(("column", "before", "expected"), CASES, ids=[case[1] for case in CASES])
 def test_value_is_worked_out(column: dict[str, Any], before: str, expected: Any) -> None:
     """Names are resolved, weights of names that become one are added exactly, elements that differ stay apart."""
-    assert rederive(column, before, Vocabulary()) == expected
+    assert rederive(column, before, [Vocabulary()]) == expected
 
 
 def test_agrees_with_the_database_on_every_row(migration: Migration) -> None:
@@ -72,4 +72,40 @@ def test_agrees_with_the_database_on_every_row(migration: Migration) -> None:
         )
         assert len(rows) > 30
         for before, now in rows:
-            assert rederive(shape, before, Vocabulary()) == parsed(now), json.dumps([before, now])
+            assert rederive(shape, before, [Vocabulary()]) == parsed(now), json.dumps([before, now])
+
+
+class Counting(dict[str, Any]):
+    """A member of an array that counts how often it is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Counting.looks += 1
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_work_grows_with_the_length_of_an_array(monkeypatch: pytest.MonkeyPatch, alike: bool) -> None:
+    """Elements of a long array are looked at a few times each, however many of them are merged."""
+    looks = {}
+    for length in (500, 2000):
+        elements = [
+            Counting(stage=["Seed", "seed"][n % 2], weight=Decimal(1), more=0 if alike else n) for n in range(length)
+        ]
+        monkeypatch.setattr("gateway.migration.verification.rederive.parsed", lambda _, made=elements: made)
+        Counting.looks = 0
+        made = rederive(EACH, "", [Vocabulary()])
+        assert len(made) == (1 if alike else length)
+        looks[length] = Counting.looks
+    assert looks[2000] == 4 * looks[500]
+
+
+def test_vocabularies_follow_each_other() -> None:
+    """What one vocabulary made is mapped on by the next, and what one does not know is left for the next."""
+    first = Vocabulary(["seed", "a"], {"old": "a"})
+    second = Vocabulary(["seed", "series-a"], {"a": "series-a"})
+    assert rederive(VALUE, "Old", [first, second]) == "series-a"
+    assert rederive(VALUE, "Old", [second, first]) == "a"
+    assert rederive(VALUE, "Old", [second]) is None
+    assert rederive(KEYS, '{"old": 0.4, "A": 0.6}', [first, second]) == {"series-a": Decimal("1.0")}

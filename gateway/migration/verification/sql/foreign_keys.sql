@@ -1,6 +1,8 @@
--- Foreign keys from and to the migrated tables.
+-- Foreign keys from and to the migrated tables. Those over periods there are from PostgreSQL 18 on: the column that tells
+-- them is read as a member, since before it is not there.
 SELECT
   con.conname::text AS name, con.convalidated AS validated,
+  coalesce((to_jsonb(con.*) ->> 'conperiod')::boolean, false) AS over_a_period,
   cn.nspname::text AS child_schema, child.relname::text AS child,
   pn.nspname::text AS parent_schema, parent.relname::text AS parent,
   ARRAY(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY AS k (number, place)

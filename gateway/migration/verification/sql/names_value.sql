@@ -1,0 +1,2 @@
+-- The name that is a text.
+SELECT {value}::text AS name
