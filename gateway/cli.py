@@ -50,7 +50,9 @@ _Result = TypeVar("_Result")
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="Configuration file; default STAGE_GATEWAY_CONFIG or config/gateway.json."),
+    typer.Option(
+        "--config", metavar="FILE", help="Configuration file; default STAGE_GATEWAY_CONFIG or config/gateway.json."
+    ),
 ]
 
 
@@ -141,8 +143,8 @@ def serve(config: ConfigOption = None) -> None:
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Make the requests, show the answers, and end.")] = False,
-    port: Annotated[int | None, typer.Option(help="Port of the gateway; 0 takes any free one.")] = None,
-    admin_port: Annotated[int | None, typer.Option(help="Admin port; 0 takes any free one.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="Port of the gateway; 0 takes any free one.")] = None,
+    admin_port: Annotated[int | None, typer.Option(metavar="PORT", help="Admin port; 0 takes any free one.")] = None,
     upstreams: Annotated[
         bool, typer.Option("--upstreams", help="Run the upstreams alone, where the configuration has them.")
     ] = False,
@@ -199,12 +201,14 @@ def print_schema() -> None:
 
 @app.command(name="explain")
 def explain_request(
-    method: Annotated[str, typer.Option(help="Method of the request.")],
-    path: Annotated[str, typer.Option(help="Path and query, as sent.")],
-    header: Annotated[list[str] | None, typer.Option(help="'Name: value'; may be repeated.")] = None,
+    method: Annotated[str, typer.Option(metavar="METHOD", help="Method of the request.")],
+    path: Annotated[str, typer.Option(metavar="TARGET", help="Path and query, as sent.")],
+    header: Annotated[list[str] | None, typer.Option(metavar="FIELD", help="'Name: value'; may be repeated.")] = None,
     body: Annotated[
         Path | None,
-        typer.Option(help="File with the body, - for standard input; JSON wants its --header Content-Type."),
+        typer.Option(
+            metavar="FILE", help="File with the body, - for standard input; JSON wants its --header Content-Type."
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

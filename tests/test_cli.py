@@ -7,7 +7,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import IO, Any
 import pytest
 from support.clock import PATIENCE
 from support.process import COMMAND, Gateway, configuration
+from typer.main import get_command
 
-from gateway.cli import main
+from gateway.cli import app, main
 
 STRATEGIES = "/api/portfolio/strategies"
 COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode"]
@@ -97,6 +98,19 @@ def test_help_of_every_command_has_an_example(command: str) -> None:
     [example] = [line.strip() for line in made.out.splitlines() if line.strip().startswith("Example: ")]
     words = shlex.split(example.removeprefix("Example: "))
     assert words[:2] == ["stage-gateway", command]
+
+
+def test_options_name_what_they_take() -> None:
+    """Every option that takes a value says in the help what it is, and not which type of Python."""
+
+    def options(command: Any) -> Iterator[Any]:
+        yield from (option for option in command.params if option.param_type_name == "option" and not option.is_flag)
+        for below in getattr(command, "commands", {}).values():
+            yield from options(below)
+
+    found = list(options(get_command(app)))
+    assert len(found) > 20
+    assert [option.opts for option in found if option.metavar is None] == []
 
 
 @pytest.mark.parametrize("command", ["check", "schema", "explain"])

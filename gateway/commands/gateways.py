@@ -20,6 +20,7 @@ AdminOption = Annotated[
     list[str] | None,
     typer.Option(
         "--admin",
+        metavar="URL",
         help="Admin port of a running gateway, as http://127.0.0.1:8081; may be repeated. "
         "Default: STAGE_GATEWAY_ADMIN_HOST and _ADMIN_PORT.",
     ),
@@ -45,11 +46,15 @@ def status(admin: AdminOption = None, as_json: JsonOption = False) -> int:
 
 
 def mode(
-    endpoint: Annotated[str | None, typer.Argument(help="Pattern of the endpoint; none shows what is held.")] = None,
-    mode: Annotated[str | None, typer.Argument(help="'warn' or 'off'.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; needed to hold an endpoint.")] = None,
-    duration: Annotated[str | None, typer.Option("--for", help="For how long: 90s, 30m, 4h, 2d.")] = None,
-    clear: Annotated[str | None, typer.Option(help="Pattern of the endpoint to let go of.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Argument(metavar="ENDPOINT", help="Pattern of the endpoint; none shows what is held.")
+    ] = None,
+    mode: Annotated[str | None, typer.Argument(metavar="MODE", help="'warn' or 'off'.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="REASON", help="Why; needed to hold an endpoint.")] = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="For how long: 90s, 30m, 4h, 2d.")
+    ] = None,
+    clear: Annotated[str | None, typer.Option(metavar="ENDPOINT", help="Pattern of the endpoint to let go of.")] = None,
     admin: AdminOption = None,
     as_json: JsonOption = False,
 ) -> int:

@@ -56,16 +56,20 @@ def run(
     spec: SpecOption = None,
     config: ConfigOption = None,
     snapshot: Annotated[
-        Path | None, typer.Option(help="Folder; the tables are dumped there first, with pg_dump.")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder; the tables are dumped there first, with pg_dump.")
     ] = None,
-    snapshot_ref: Annotated[str | None, typer.Option(help="Name of a snapshot that was made elsewhere.")] = None,
+    snapshot_ref: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of a snapshot that was made elsewhere.")
+    ] = None,
     no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Go without a snapshot.")] = False,
     on_invalid: Annotated[
-        Literal["refuse", "record"], typer.Option(help="What to do about values that cannot be mapped.")
+        Literal["refuse", "record"],
+        typer.Option(metavar="refuse|record", help="What to do about values that cannot be mapped."),
     ] = "refuse",
     remediation: RemediationOption = REMEDIATION,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port on loopback for stage_migration_* metrics.")
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="Port on loopback for stage_migration_* metrics."),
     ] = None,
 ) -> int:
     """Make stored stages canonical, batch by batch, or go on where a run was stopped.

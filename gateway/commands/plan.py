@@ -17,7 +17,7 @@ from gateway.migration.wording import counted
 MOST_LINES = 50  # of a table for people; machines get all
 
 RemediationOption = Annotated[
-    Path, typer.Option("--remediation", help="File for what cannot be mapped, one JSON object a line.")
+    Path, typer.Option("--remediation", metavar="FILE", help="File for what cannot be mapped, one JSON object a line.")
 ]
 REMEDIATION = Path("migration-remediation.ndjson")
 

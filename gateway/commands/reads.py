@@ -65,7 +65,10 @@ def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOp
 @reads.command()
 def grant(
     role: Annotated[
-        str, typer.Argument(help="Role that is to read through the views; it must be able to read the tables.")
+        str,
+        typer.Argument(
+            metavar="ROLE", help="Role that is to read through the views; it must be able to read the tables."
+        ),
     ],
     spec: SpecOption = None,
     config: ConfigOption = None,

@@ -17,11 +17,12 @@ from gateway.stages.vocabulary import Vocabulary
 
 SPEC = Path("config/migration.json")
 
-SpecOption = Annotated[Path | None, typer.Option("--spec", help=f"Migration file; default {SPEC}.")]
+SpecOption = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help=f"Migration file; default {SPEC}.")]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
+        metavar="FILE",
         help="The gateway's file, for the vocabulary; default STAGE_GATEWAY_CONFIG or config/gateway.json.",
     ),
 ]

@@ -21,9 +21,11 @@ from gateway.migration.wording import counted
 def verify_database(
     spec: SpecOption = None,
     config: ConfigOption = None,
-    sample: Annotated[int, typer.Option(min=0, help="Changed values of each column to work out a second time.")] = 100,
-    seed: Annotated[int | None, typer.Option(help="Decides which; default: any.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File for the report as JSON.")] = None,
+    sample: Annotated[
+        int, typer.Option(min=0, metavar="ROWS", help="Changed values of each column to work out a second time.")
+    ] = 100,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="Decides which; default: any.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="File for the report as JSON.")] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Check the migrated database, and list everything that does not hold. Exit 1 when anything does not.
