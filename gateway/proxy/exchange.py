@@ -21,7 +21,7 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy import tunnel
-from gateway.proxy.body import Block, Incoming, TooSlowError
+from gateway.proxy.body import Incoming, TooSlowError
 from gateway.proxy.connection import Connection
 from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import (
@@ -33,6 +33,7 @@ from gateway.proxy.headers import (
     switching,
     trailer_section,
 )
+from gateway.proxy.held import Block
 from gateway.proxy.problem import Answer
 from gateway.proxy.progress import while_taken
 from gateway.proxy.response import ResponseHead

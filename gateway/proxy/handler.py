@@ -7,8 +7,7 @@ from types import MappingProxyType
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.errors import GatewayError
-from gateway.proxy.body import Budget, Held, Incoming, NoRoomError, TooSlowError
+from gateway.proxy.body import Incoming, TooSlowError
 from gateway.proxy.exchange import ANSWERED_LAST, Answered, Call, Exchange
 from gateway.proxy.failures import UpstreamError
 from gateway.proxy.headers import (
@@ -20,6 +19,7 @@ from gateway.proxy.headers import (
     origin_form,
     request_id,
 )
+from gateway.proxy.held import Budget, Held, NoRoomError
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import Answer, problem, refusal
 from gateway.proxy.service import Service
@@ -147,11 +147,9 @@ class Handler:
             whole = await _read_and_judge(call.incoming, judging, held)
             decision = await judging.conclude(whole=whole)
             if decision is not None and decision.refused:
-                held.release()
+                held.let_go()
                 vocabulary = call.service.rules.policy.vocabulary
                 return await exchange.answer(refusal(decision, call.path, call.request_id, vocabulary))
-            if judging.inspection.certain:
-                raise GatewayError("a request was certain to be refused, so its body was let go of, and then was not")
             return await exchange.forward(held.hand_over(), _Told(judging), held.release)
         finally:
             held.release()
@@ -176,7 +174,7 @@ async def _read_and_judge(incoming: Incoming, judging: Judging, held: Held) -> b
             break
         await judging.feed(chunk)
         if inspection.certain:
-            held.release()
+            held.let_go()
         else:
             held.append(chunk, always=incoming.never_turned_away)
     return True

@@ -7,7 +7,7 @@ and swaps it in whole; upstreams that did not change keep their connections.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.proxy.body import Pace
+from gateway.proxy.pace import Pace
 from gateway.proxy.upstream import Pool
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode

@@ -85,6 +85,34 @@ def test_a_body_that_holds_much_has_to_hurry(gateway: Gateway, upstream: Recordi
         eventually(lambda: held(gateway) == 0)
 
 
+def test_a_body_that_stops_is_given_up_after_the_grace(gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """What came at once buys a held body no more than the grace, be it the first of it, or the whole but a byte."""
+    with dripping_uploads(gateway, 60_000) as clients, within(HEAD_SECONDS):
+        assert [client.response().status for client in clients] == [408] * 3
+
+
+def test_a_small_body_on_its_way_has_room_of_its_own(serve: Serve, upstream: RecordingUpstream) -> None:
+    """A small body in several segments is carried while large ones use up `heldBytes`, up to a quarter more of it."""
+    endpoints = {ENFORCED: {"stages": [{"keys": "/stages"}]}}
+    limits = {"heldBytes": 400_000, "maxBodyBytes": 400_000}
+    gateway = serve(
+        configuration(upstream.port, endpoints=endpoints, endpointMode={ENFORCED: "enforce"}, limits=limits)
+    )
+    large = request("POST", ENFORCED, body=GOOD + b" " * (400_000 - len(GOOD)))
+    small = request("POST", ENFORCED, body=GOOD + b" " * 60_000)
+    with contextlib.ExitStack() as stack:
+        first, second, third, fourth = (stack.enter_context(Client(gateway.port)) for _ in range(4))
+        first.send(large[:-1])
+        eventually(lambda: held(gateway) == 399_999)
+        second.send(small[:-1])
+        eventually(lambda: held(gateway) == 399_999 + 60_020)
+        assert third.send(large[:100_000]).response().status == 503
+        third.send(small[:-1])
+        assert fourth.send(small[:-1]).response().status == 503
+        assert second.send(small[-1:]).response().status == 200
+        assert first.send(large[-1:]).response().status == 200
+
+
 def test_resets_leave_no_connection(gateway: Gateway, upstream: RecordingUpstream) -> None:
     """A client that resets right after its request leaves no connection to the upstream, however often."""
     before = descriptors(gateway)

@@ -161,14 +161,14 @@ def test_reload_reaches_all(gateway: Gateway, upstream: RecordingUpstream) -> No
 
 def test_held_bytes_have_one_limit(serve: Serve, upstream: RecordingUpstream) -> None:
     """A body held by one worker takes the room from the other, and gives it back."""
-    limits = {"heldBytes": 1500, "maxBodyBytes": 1500}
+    limits = {"heldBytes": 150_000, "maxBodyBytes": 150_000}
     gateway = serve(config(upstream.port, limits=limits), TWO)
-    raw = request("POST", STRATEGIES, body=b'{"stageAllocation":{"seed":1}}' + b" " * 1000)
+    raw = request("POST", STRATEGIES, body=b'{"stageAllocation":{"seed":1}}' + b" " * 100_000)
     with Client(gateway.port) as first, Client(gateway.port) as second:
-        first.send(raw[:-20])
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 1030)
+        first.send(raw[:-30])
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 100_000)
         assert second.send(raw).response().status == 503
-        assert first.send(raw[-20:]).response().status == 200
+        assert first.send(raw[-30:]).response().status == 200
         eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 0)
         assert exchange(gateway.port, raw).status == 200
 
@@ -190,10 +190,10 @@ def test_worker_that_dies_is_replaced(gateway: Gateway) -> None:
     restarts = gateway.status()["workers"]["restarts"]
     with Client(gateway.port) as one, Client(gateway.port) as other:
         for client in (one, other):
-            client.send(raw[:-20])
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 2060)
+            client.send(raw[:-30])
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 2000)
         os.kill(children(gateway)[0], signal.SIGKILL)
-        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 1030)
+        eventually(lambda: gateway.metrics().get("stage_gateway_held_bytes") == 1000)
         assert {exchange(gateway.port, GOOD).status for _ in range(4)} == {200}
         eventually(lambda: gateway.status()["workers"] == {"wanted": 2, "serving": 2, "restarts": restarts + 1})
         assert {exchange(gateway.port, BAD).status for _ in range(4)} == {422}

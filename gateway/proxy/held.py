@@ -1,0 +1,106 @@
+"""Bodies that are held while a refusal is still possible, and the room for them.
+
+Rules of the room:
+
+- What is held is counted at its real size, as it arrives, under one limit for the whole gateway. What is announced
+  takes no room. A body that does not fit is not read on: its request is answered 503.
+- Large bodies cannot shut small ones out: those of up to 64 KiB have a quarter more room, and one that has arrived
+  whole is never turned away, since it is gone again before the next is read.
+- A body that was let go of cannot be handed over, so it can never be forwarded in part.
+"""
+
+import asyncio
+import math
+from mmap import mmap
+from typing import TypeAlias
+
+from gateway.proxy.shares import Share
+
+Block: TypeAlias = bytes | memoryview
+SMALL = 64 * 1024
+_BLOCK = 256 * 1024
+_LET_GO_AT_ONCE = 8  # blocks: half a millisecond
+
+
+class NoRoomError(Exception):
+    """The budget for held bodies is used up."""
+
+
+class Budget:
+    """How many bytes of bodies may be held at once, and how many are. The limit is the configuration's."""
+
+    def __init__(self, held: Share) -> None:
+        self._held = held
+
+    @property
+    def used(self) -> int:
+        """How many bytes are held."""
+        return self._held.total
+
+    def take(self, size: int, limit: float) -> None:
+        """Count `size` more bytes as held. Raises NoRoomError when they do not fit under `limit`."""
+        self._held.add(size)
+        if self.used > limit:
+            self._held.add(-size)
+            raise NoRoomError
+
+    def give_back(self, size: int) -> None:
+        """Count `size` bytes as no longer held."""
+        self._held.add(-size)
+
+
+class Held:
+    """A body being held, or the part of it that came so far.
+
+    Chunks are joined into blocks: held one by one small ones would take many times their size. Each block is a
+    mapping of its own, which the system takes back at once, and they are let go of a few at a time: giving back a
+    hundred megabytes takes 20 ms.
+    """
+
+    def __init__(self, budget: Budget, limit: int) -> None:
+        self._budget = budget
+        self.limit = limit
+        self._blocks: list[Block] = []
+        self._tail = bytearray()
+        self._let_go = False
+        self.size = 0  # bytes that are held
+
+    def append(self, chunk: bytes, *, always: bool = False) -> None:
+        """Hold one more chunk. Raises NoRoomError when the budget does not allow it, and it need not `always`."""
+        size = self.size + len(chunk)
+        limit = self.limit if size > SMALL else self.limit + self.limit // 4
+        self._budget.take(len(chunk), math.inf if always else limit)
+        self.size = size
+        self._tail += chunk
+        if len(self._tail) >= _BLOCK:
+            block = mmap(-1, len(self._tail))
+            block.write(self._tail)
+            self._blocks.append(memoryview(block))
+            self._tail = bytearray()
+
+    def hand_over(self) -> list[Block]:
+        """Return what is held, in order. Whoever sends it takes blocks out of the list; `release` sees to the rest.
+
+        Raises RuntimeError when it was let go of.
+        """
+        if self._let_go:
+            raise RuntimeError("a body was let go of, since its refusal was certain, and is to be forwarded")
+        if self._tail:
+            self._blocks.append(bytes(self._tail))
+            self._tail = bytearray()
+        return self._blocks
+
+    def let_go(self) -> None:
+        """Release a body that will never be forwarded."""
+        self._let_go = True
+        self.release()
+
+    def release(self) -> None:
+        """Let go of what is still held, and give the budget back."""
+        del self._blocks[-_LET_GO_AT_ONCE:]
+        if self._blocks:
+            asyncio.get_running_loop().call_soon(self.release)
+            return
+        self._tail = bytearray()
+        self._budget.give_back(self.size)
+        self.size = 0

@@ -1,0 +1,104 @@
+"""Bodies that are held, and the room for them."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from gateway.proxy.held import SMALL, Budget, Held, NoRoomError
+from gateway.proxy.shares import Share
+
+
+@pytest.fixture
+def budget() -> Budget:
+    return Budget(Share())
+
+
+def test_small_chunks_become_blocks(budget: Budget) -> None:
+    """Many small chunks are held as few blocks, at the size they are."""
+    held = Held(budget, 1_000_000)
+    for _ in range(100_000):
+        held.append(b"abcdef")
+    blocks = held.hand_over()
+    assert (b"".join(blocks), len(blocks)) == (b"abcdef" * 100_000, 3)
+    assert budget.used == 600_000
+    held.release()
+    assert budget.used == 0
+
+
+async def test_a_large_body_is_let_go_of_in_turns(budget: Budget) -> None:
+    """Blocks go a few at a time, others having their turn; the budget is given back with the last of them."""
+    held = Held(budget, 100_000_000)
+    for _ in range(100):
+        held.append(bytes(256 * 1024))
+    blocks = held.hand_over()
+    seen = []
+    held.release()
+    while blocks:
+        seen.append(len(blocks))
+        assert budget.used == 100 * 256 * 1024
+        await asyncio.sleep(0)
+    assert seen[0] < 100
+    assert max(before - after for before, after in pairwise(seen)) <= 8
+    assert budget.used == 0
+
+
+def test_order_is_kept(budget: Budget) -> None:
+    """Large and small chunks stay in the order in which they came."""
+    held = Held(budget, 1_000_000)
+    chunks = [b"a", b"b" * 70_000, b"c", b"d" * 65_536, b"", b"e" * 65_535, b"f"]
+    for chunk in chunks:
+        held.append(chunk)
+    assert b"".join(held.hand_over()) == b"".join(chunks)
+
+
+def test_what_arrives_takes_its_room(budget: Budget) -> None:
+    """Each chunk takes its own size of the budget until there is no more; what always finds room is counted too."""
+    held, other = Held(budget, 80), Held(budget, 80)  # a quarter more for small ones
+    held.append(b"x" * 60)
+    with pytest.raises(NoRoomError):
+        other.append(b"x" * 41)
+    assert budget.used == 60
+    other.append(b"x" * 41, always=True)
+    assert budget.used == 101
+    held.release()
+    other.release()
+    assert budget.used == 0
+
+
+def test_small_bodies_have_a_quarter_more(budget: Budget) -> None:
+    """Where large bodies have taken all there is for them, small ones find a quarter more, and no large one does."""
+    limit = 4 * SMALL
+    large, growing, small, last = (Held(budget, limit) for _ in range(4))
+    large.append(b"x" * limit)
+    growing.append(b"x" * (SMALL // 2))
+    small.append(b"x" * (SMALL // 2))
+    with pytest.raises(NoRoomError):
+        last.append(b"x")
+    large.release()
+    growing.append(b"x" * SMALL)
+    for held in (growing, small):
+        held.release()
+    assert budget.used == 0
+
+
+def test_a_body_that_grows_is_small_no_more(budget: Budget) -> None:
+    """The room for small bodies is not for those that have become large."""
+    full, growing = Held(budget, 4 * SMALL), Held(budget, 4 * SMALL)
+    full.append(b"x" * (4 * SMALL - 10))
+    growing.append(b"x" * (SMALL - 1))
+    with pytest.raises(NoRoomError):
+        growing.append(b"xx")
+
+
+async def test_what_was_let_go_of_is_not_handed_over(budget: Budget) -> None:
+    """A body whose refusal was certain takes no room, and can never be forwarded."""
+    held = Held(budget, 100_000_000)
+    held.append(b"x" * 10_000_000)
+    held.append(b"x")
+    held.let_go()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert budget.used == 0
+    with pytest.raises(RuntimeError):
+        held.hand_over()
