@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 GATEWAY = Path("gateway")
-FILES = sorted(path for path in GATEWAY.rglob("*.py") if "migration" not in path.parts)
+FILES = sorted(GATEWAY.rglob("*.py"))
 BUILT_IN = {"ValueError", "Exception", "OSError", "KeyError", "TypeError", "TimeoutError"}
 # Where a caught error's own text is told although others could raise it too, and why that is all right.
 TOLD = {
+    (
+        "gateway/migration/database.py",
+        "OperationalError",
+    ): "libpq alone knows why nobody answers, and names no password",
     ("gateway/server/reload.py", "Exception"): "only once it is known to be a ConfigurationError",
     ("gateway/rules/model.py", "ValueError"): "parse_pointer is the only one to raise there",
     ("gateway/rules/load.py", "ValueError"): "_tls makes lines of ours; no_json takes only the place out of a reader's",

@@ -48,5 +48,6 @@ def dump(url: str, targets: Sequence[Target], folder: Path) -> str:
         raise GatewayError(f"{folder}: the snapshot cannot be written: {error.strerror}") from error
     if done.returncode != 0:
         path.unlink(missing_ok=True)
-        raise GatewayError(f"pg_dump failed, nothing was changed: {done.stderr.strip().splitlines()[-1:]}")
+        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode} and said nothing"]
+        raise GatewayError(f"pg_dump failed, nothing was changed: {said[-1]}")
     return str(path)

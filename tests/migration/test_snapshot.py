@@ -38,6 +38,24 @@ def test_no_pg_dump_is_3(migration: Migration, monkeypatch: pytest.MonkeyPatch) 
     assert migration.execute("SELECT to_regclass('stage_migration_runs')") == [(None,)]
 
 
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("echo first >&2; echo 'no room: here' >&2; exit 3", "no room: here"),
+        ("exit 3", "it ended with 3 and said nothing"),
+    ],
+)
+def test_pg_dump_that_fails(says: str, told: str, migration: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pg_dump said last is told in its own words, and nothing is written."""
+    program = migration.folder / "pg_dump"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(migration.folder), prepend=":")
+    made = migration.command("migrate", "run", "--snapshot", migration.folder)
+    assert (made.code, made.err) == (2, f"pg_dump failed, nothing was changed: {told}\n")
+    assert migration.execute("SELECT to_regclass('stage_migration_runs')") == [(None,)]
+
+
 def test_folder_that_cannot_be_written(migration: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that cannot be made is told, and nothing is written."""
     monkeypatch.setenv("PATH", str(EMBEDDED), prepend=":")

@@ -194,8 +194,8 @@ class _Column:
                 place = f"{self._place}, key {row['key']}"
                 self._report.information.append(f"{place}: not worked out a second time, it is nested too deeply")
                 continue
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                expected, found = [f"cannot be worked out ({error})"], row["now"]
+            except (ValueError, TypeError, KeyError, AttributeError):
+                expected, found = [f"something that is no {self._column['shape']}"], row["now"]
             if found not in expected:
                 best = str(expected[0] if expected else None)
                 diff = {"column": self._place, "key": row["key"], "before": row["before"]}
