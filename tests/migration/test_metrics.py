@@ -17,13 +17,7 @@ def free_port() -> int:
 def test_run_shows_rows_batches_and_lag(migration: Migration) -> None:
     """While it runs, rows, batches by status, invalid rows, lag and the last progress can be scraped."""
     migration.execute("UPDATE tags SET stages = '{\"bogus\": 1}' WHERE id = 1")
-    migration.execute("""
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.15); RETURN NULL; END';
-        CREATE TRIGGER slow AFTER UPDATE ON portfoliocompanies FOR EACH STATEMENT EXECUTE FUNCTION slow()""")
     port = free_port()
-    process = migration.start("migrate", "run", "--no-snapshot", "--on-invalid", "record", "--metrics-port", str(port))
-    assert process.stdout is not None
-    process.stdout.readline()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     samples = Samples("")
 
@@ -33,7 +27,12 @@ def test_run_shows_rows_batches_and_lag(migration: Migration) -> None:
             samples = Samples(answer.read().decode())
         return bool(samples.get("stage_migration_rows_done"))
 
-    eventually(scraped)
+    options = ("--no-snapshot", "--on-invalid", "record", "--metrics-port", str(port))
+    with migration.held():
+        process = migration.start("migrate", "run", *options)
+        assert process.stdout is not None
+        process.stdout.readline()
+        eventually(scraped)
     rows = samples.get("stage_migration_rows")
     assert rows is not None
     assert 0 < (samples.get("stage_migration_rows_done") or 0) < rows

@@ -1,6 +1,7 @@
 """A whole migration: there, verified, back, and there again; and what a run tells and refuses while it goes."""
 
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -208,22 +209,14 @@ def test_lock_is_held_by_one(migration: Migration) -> None:
     assert f"'stage-gateway migrate run' (process {process}, role postgres" in made.err
 
 
-def slowed(migration: Migration, seconds: float = 0.1) -> None:
-    """Let every batch take a while."""
-    migration.execute(f"""
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
-          AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
-        CREATE TRIGGER slow AFTER UPDATE ON portfoliocompanies FOR EACH STATEMENT EXECUTE FUNCTION slow()""")
-
-
 def test_pause_and_resume_from_another_terminal(migration: Migration) -> None:
     """A paused run does no batch until it is told to go on, and status says so."""
-    slowed(migration)
-    process = migration.start("migrate", "run", "--no-snapshot")
-    assert process.stdout is not None
-    process.stdout.readline()
-    assert migration.command("migrate", "pause").code == 0
-    eventually(lambda: '"status": "paused"' in migration.command("migrate", "status", "--json").out)
+    with migration.held():
+        process = migration.start("migrate", "run", "--no-snapshot")
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert migration.command("migrate", "pause").code == 0
+        eventually(lambda: '"status": "paused"' in migration.command("migrate", "status", "--json").out)
     done = "SELECT count(*) FROM stage_migration_batches WHERE status = 'done'"
     eventually(
         lambda: migration.execute("SELECT waiting_for LIKE 'paused%%' FROM stage_migration_runs", []) == [(True,)]
@@ -242,12 +235,12 @@ def test_pause_and_resume_from_another_terminal(migration: Migration) -> None:
 
 def test_what_comes_in_while_it_runs_is_swept(migration: Migration) -> None:
     """A value spelt badly in rows that are done already is made canonical by the last sweep of the same run."""
-    slowed(migration)
-    process = migration.start("migrate", "run", "--no-snapshot")
-    assert process.stdout is not None
-    done = json.loads(process.stdout.readline())
-    migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [done["startPk"]])
-    migration.execute("INSERT INTO tags VALUES (9999, '{\"PreSeed\": 1}')")
+    with migration.held():
+        process = migration.start("migrate", "run", "--no-snapshot")
+        assert process.stdout is not None
+        done = json.loads(process.stdout.readline())
+        migration.execute("UPDATE portfoliocompanies SET stage = 'Seed' WHERE id = %s", [done["startPk"]])
+        migration.execute("INSERT INTO tags VALUES (9999, '{\"PreSeed\": 1}')")
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert migration.execute("SELECT stage FROM portfoliocompanies WHERE id = %s", [done["startPk"]]) == [("seed",)]
@@ -322,12 +315,11 @@ def test_every_spelling_has_a_row(migration: Migration) -> None:
 
 def test_lost_connection_is_gone_on_after(migration: Migration) -> None:
     """A run whose connection the server ends exits with 3, and the next one goes on."""
-    slowed(migration)
-    process = migration.start("migrate", "run", "--no-snapshot")
-    assert process.stdout is not None
-    process.stdout.readline()
-    with migration.connect() as connection:
-        connection.execute(
+    with migration.held():
+        process = migration.start("migrate", "run", "--no-snapshot")
+        assert process.stdout is not None
+        process.stdout.readline()
+        migration.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'stage-gateway%'"
         )
     _, err = process.communicate(timeout=PATIENCE)
@@ -339,12 +331,12 @@ def test_lost_connection_is_gone_on_after(migration: Migration) -> None:
 
 def test_interrupt_is_130(migration: Migration) -> None:
     """Ctrl-C ends a run between two states that are whole."""
-    slowed(migration)
-    process = migration.start("migrate", "run", "--no-snapshot")
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(2)
-    process.communicate(timeout=PATIENCE)
+    with migration.held():
+        process = migration.start("migrate", "run", "--no-snapshot")
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert migration.run().code == 0
     assert migration.verify().code == 0

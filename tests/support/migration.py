@@ -129,6 +129,22 @@ class Migration:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let the first batch of a run through, and each later one of companies only after the end of the context."""
+        self.specify(batchRows=20, lockTimeoutMs=25_000)
+        self.execute("""
+            CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+              IF coalesce(current_setting('stage_gateway.migration', true), '') <> ''
+                  AND EXISTS (SELECT FROM stage_migration_batches WHERE status = 'done') THEN
+                PERFORM pg_advisory_xact_lock(4711);
+              END IF;
+              RETURN NULL; END $$;
+            CREATE TRIGGER gate AFTER UPDATE ON portfoliocompanies FOR EACH STATEMENT EXECUTE FUNCTION gate()""")
+        with self.connect() as connection:
+            connection.execute("SELECT pg_advisory_lock(4711)")
+            yield
+
     def fill_more(self, count: int) -> None:
         """Put JSON rows of other kinds beside those that are there."""
         random_ = random.Random(2)
