@@ -298,7 +298,8 @@ class Exchange:
         """Write once the client has taken what was written before: as slowly as it likes, but it may not stop."""
         request, seconds = self._call.request, self._call.service.rules.limits.upstream_timeout_seconds
         writer = cast("StreamWriter", request.writer)  # aiohttp makes no other
-        await while_taken(writer.drain(), request.transport, seconds)
+        if request.protocol.writing_paused:
+            await while_taken(writer.drain(), request.transport, seconds)
         await writer.write(data, drain=False)
 
     def _is_backed_up(self) -> bool:

@@ -30,15 +30,35 @@ async def while_taken(
     draining.result()
 
 
+def end_in_time(transport: asyncio.Transport, seconds: float) -> None:
+    """See to the end of a connection that is told to close: it is reset where nothing was taken for `seconds`.
+
+    A transport that closes waits for all that it has to be taken, and would wait for good.
+    """
+    loop = asyncio.get_running_loop()
+
+    def look(before: int) -> None:
+        if transport.get_write_buffer_size() == 0:
+            return
+        waiting = _unsent(transport)
+        if waiting >= before:
+            transport.abort()
+        else:
+            loop.call_later(seconds, look, waiting)
+
+    if transport.get_write_buffer_size() > 0:
+        loop.call_later(seconds, look, _unsent(transport))
+
+
 def _unsent(transport: asyncio.Transport | None) -> int:
     """Return how many bytes the client has not acknowledged: ours, and the kernel's send queue (tcp(7), SIOCOUTQ).
 
     A slow client empties that queue long before the kernel takes more from us.
     """
-    if transport is None or transport.is_closing():
+    if transport is None:
         return 0
     waiting = transport.get_write_buffer_size()
-    with contextlib.suppress(OSError):  # no such queue: what we have is what is known
+    with contextlib.suppress(OSError, ValueError):  # no such queue, or it is gone: what we have is what is known
         queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
         waiting += struct.unpack("i", queued)[0]
     return waiting

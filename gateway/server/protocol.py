@@ -9,7 +9,7 @@ both are seen to here.
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, http_parser, web
 from aiohttp.http_parser import RawRequestMessage
@@ -20,6 +20,7 @@ from gateway.proxy.exchange import Answered
 from gateway.proxy.handler import Handler, head_problem
 from gateway.proxy.headers import HeadError, fresh_ids
 from gateway.proxy.parser import parser_settings, refused_head
+from gateway.proxy.progress import end_in_time
 from gateway.proxy.shares import Share
 from gateway.rules.model import Limits
 
@@ -46,12 +47,20 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, if there is room for one more connection."""
+        self._wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
         self._server.open.add(1)
         if self._server.open.total > self._server.limits.max_connections:
             self._leave(HeadError(503, "no_room", "no room for another connection right now"))
         else:
             self._expect_head()
+
+    async def start(self) -> None:
+        """Handle requests, and see to it that the connection ends then, also when the client takes nothing."""
+        try:
+            await super().start()
+        finally:
+            end_in_time(self._wire, self._server.limits.upstream_timeout_seconds)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the parser; a head has to be whole `headerTimeoutSeconds` after its first byte.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.clock import at_least, eventually, within
 from support.process import Gateway, Serve, configuration
-from support.upstream import RecordingUpstream, answer
+from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import Client, exchange, request
 
 ENFORCED = "/enforced"
@@ -168,6 +168,24 @@ def test_reader_that_stops_is_cut_off(gateway: Gateway, upstream: RecordingUpstr
         with within(3):
             eventually(lambda: gateway.metrics().get("stage_gateway_requests_in_flight") == 1)
             eventually(lambda: gateway.metrics().get("stage_gateway_requests_in_flight") == 0)
+
+
+def sized(conversation: Conversation) -> None:
+    """Answer with as many bytes as the target says."""
+    conversation.read_body()
+    size = int(conversation.request.line.split()[1][1:])
+    conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+
+
+def test_what_nobody_takes_holds_no_connection_open(gateway: Gateway, upstream: RecordingUpstream) -> None:
+    """Where the end of a last response fits into a buffer here, but is never taken, its connection is reset as well."""
+    before = descriptors(gateway)
+    with contextlib.ExitStack() as stack, upstream.scripted(sized):
+        for size in range(100_000, 5_000_000, 40_000):  # one of them is a little more than the system's buffers take
+            client = stack.enter_context(Client(gateway.port, receive_buffer=4096))
+            client.send(request("GET", f"/{size}", ("Connection", "close")))
+        eventually(lambda: len(upstream.requests) == 123)
+        eventually(lambda: descriptors(gateway) <= before)
 
 
 def test_client_that_leaves_at_its_refusal_is_no_fault(gateway: Gateway, upstream: RecordingUpstream) -> None:
