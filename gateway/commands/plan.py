@@ -89,7 +89,7 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
     changes.sort(key=lambda pair: pair[1].canonical is not None)  # what somebody must look at comes first
     for target, change in changes[:MOST_LINES]:
         shown = (change.fund or "–", repr(change.name), change.canonical or "cannot be mapped", f"{change.rows:,}")
-        table.add_row(target.table, target.column, *shown)
+        table.add_row(target.table_name, target.column, *shown)
     if changes:
         show(table)
     if len(changes) > MOST_LINES:
@@ -102,7 +102,7 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
             show(f"{plan.target.name}: its time is a guess, not measured: {plan.unmeasured}")
     told = "" if any(plan.unmeasured for plan in plans) else ", as told by rows that were written and taken back"
     show(f"in all {_time(sum(plan.seconds for plan in plans))}{told}")
-    for table_name, triggers in {plan.target.table: plan.target.update_triggers for plan in plans}.items():
+    for table_name, triggers in {plan.target.table_name: plan.target.update_triggers for plan in plans}.items():
         if triggers:
             show(
                 f"{table_name}: triggers {', '.join(triggers)} fire for the migration's writes too, unless they test "

@@ -1,12 +1,13 @@
 """What the database has: each column of the migration file, its types and rights checked, or one line why not."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
-from gateway.migration.database import Connection
+from gateway.migration.database import Connection, one
 from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.spec import Column, Shape, Spec, Table
 from gateway.migration.statements import statement
@@ -63,9 +64,19 @@ class Target:
     target_id: int = 0
 
     @property
+    def table_name(self) -> str:
+        """Return the table's name for people, with its schema unless that is `public`."""
+        return self.table if self.schema == "public" else f"{self.schema}.{self.table}"
+
+    @property
     def name(self) -> str:
         """Return `table.column`, for people."""
-        return f"{self.table}.{self.column}"
+        return f"{self.table_name}.{self.column}"
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Return schema, table and column, which are those of no other target."""
+        return self.schema, self.table, self.column
 
     @property
     def key_is_number(self) -> bool:
@@ -104,24 +115,42 @@ def find_targets(connection: Connection, spec: Spec, longest_name: int) -> list[
     line for each thing that is missing, of an unsupported type, or not allowed.
     """
     targets: list[Target] = []
-    problems: list[str] = []
+    problems = [*_home_problems(connection)]
     for table in spec.tables:
-        schema, _, name = table.table.rpartition(".")
-        place = (schema or spec.schema_, name)
-        found = connection.execute(statement("table"), {"schema": place[0], "table": place[1]}).fetchone()
+        place = spec.place(table)
+        found = _found(connection, *place)
         if found is None:
-            problems.append(f"table {'.'.join(place)}: there is none of this name")
+            dotted = _found(connection, spec.schema_, table.table) is not None
+            written = json.dumps(f'"{table.table}"')
+            hint = f", but one with a dot in it, which is written {written}" if dotted else ""
+            problems.append(f"table {'.'.join(place)}: there is none of this name{hint}")
             continue
         columns = {c["name"]: c for c in connection.execute(statement("columns"), {"oid": found["oid"]}).fetchall()}
         told = [*_table_problems(table, place, found, columns)]
         for column in table.columns:
-            told.extend(_column_problems(table, column, columns, longest_name))
+            told.extend(_column_problems(table, column, found, columns, longest_name))
         problems.extend(told)
         if not told:
-            targets.extend(_target(table, column, place, found, columns) for column in table.columns)
+            targets.extend(_target(spec, table, column, found, columns) for column in table.columns)
     if problems:
-        raise WrongDatabaseError("\n".join(problems))
+        raise WrongDatabaseError("\n".join(dict.fromkeys(problems)))
     return targets
+
+
+def _found(connection: Connection, schema: str, table: str) -> Mapping[str, Any] | None:
+    return connection.execute(statement("table"), {"schema": schema, "table": table}).fetchone()
+
+
+def _home_problems(connection: Connection) -> Iterator[str]:
+    home = one(connection, statement("home"))
+    if not home["there"]:
+        yield f"schema {connection.home}: there is none of this name; CREATE SCHEMA {home['quoted']}"
+    elif not home["may_create"]:
+        yield _may_not_create(connection.home, home["quoted"], home["role"])
+
+
+def _may_not_create(schema: str, quoted: str, role: str) -> str:
+    return f"schema {schema}: this role may not create tables there; GRANT USAGE, CREATE ON SCHEMA {quoted} TO {role}"
 
 
 def _table_problems(table: Table, place: tuple[str, str], found: Any, columns: Mapping[str, Any]) -> Iterator[str]:
@@ -131,14 +160,28 @@ def _table_problems(table: Table, place: tuple[str, str], found: Any, columns: M
         return
     if found["has_children"]:
         yield f"table {name}: other tables inherit from it, expected a table of its own rows alone"
+    for rule in found["update_rules"]:
+        yield (
+            f"table {name}: rule {rule} rewrites what the migration writes; until it is done: "
+            f"ALTER TABLE {found['quoted']} DISABLE RULE {rule}"
+        )
+    yield from _right_problems(place, found)
+    yield from _key_problems(table, name, columns)
+
+
+def _right_problems(place: tuple[str, str], found: Any) -> Iterator[str]:
+    name, quoted, role = ".".join(place), found["quoted"], found["role"]
     if not found["may_read"]:
-        yield f"table {name}: this role may not read it; GRANT SELECT, UPDATE, TRIGGER ON {name} to it"
+        yield f"table {name}: this role may not read it; GRANT SELECT, UPDATE, TRIGGER ON {quoted} TO {role}"
     if found["hides_rows"]:
         yield f"table {name}: row-level security hides rows from this role; use the owner or a role with BYPASSRLS"
     if not found["may_trigger"]:
-        yield f"table {name}: this role may not create triggers; GRANT TRIGGER ON {name} to it"
+        yield f"table {name}: this role may not create triggers; GRANT TRIGGER ON {quoted} TO {role}"
     if not found["may_create"]:
-        yield f"schema {place[0]}: this role may not create tables there; GRANT CREATE ON SCHEMA {place[0]} to it"
+        yield _may_not_create(place[0], found["quoted_schema"], role)
+
+
+def _key_problems(table: Table, name: str, columns: Mapping[str, Any]) -> Iterator[str]:
     key = columns.get(table.key)
     if key is None:
         yield f"table {name}: has no key column {table.key!r}"
@@ -152,7 +195,9 @@ def _table_problems(table: Table, place: tuple[str, str], found: Any, columns: M
         yield f"table {name}: fund {table.fund!r} is {columns[table.fund]['type']}, expected a type with an order"
 
 
-def _column_problems(table: Table, column: Column, columns: Mapping[str, Any], longest: int) -> Iterator[str]:
+def _column_problems(
+    table: Table, column: Column, owner: Any, columns: Mapping[str, Any], longest: int
+) -> Iterator[str]:
     place = f"table {table.table}: column {column.column!r}"
     found = columns.get(column.column)
     if found is None:
@@ -166,15 +211,16 @@ def _column_problems(table: Table, column: Column, columns: Mapping[str, Any], l
     if found["generated"]:
         yield f"{place} is generated and cannot be written"
     if not found["may_write"]:
-        yield f"{place}: this role may not write it; GRANT UPDATE ON {table.table} to it"
+        yield f"{place}: this role may not write it; GRANT UPDATE ON {owner['quoted']} TO {owner['role']}"
     if column.column in {table.key, table.fund}:
         yield f"{place} is the key or the fund, and cannot be migrated"
 
 
-def _target(table: Table, column: Column, place: tuple[str, str], found: Any, columns: Mapping[str, Any]) -> Target:
+def _target(spec: Spec, table: Table, column: Column, found: Any, columns: Mapping[str, Any]) -> Target:
+    schema, name = spec.place(table)
     return Target(
-        schema=place[0],
-        table=place[1],
+        schema=schema,
+        table=name,
         column=column.column,
         key=table.key,
         key_type=KEY_TYPES[columns[table.key]["type"]],
@@ -186,7 +232,7 @@ def _target(table: Table, column: Column, place: tuple[str, str], found: Any, co
         field=column.field,
         weight=column.weight,
         weighted=column.weights or column.weight is not None,
-        view=table.view or f"{place[1]}_stages"[:63],
+        view=spec.view(table),
         columns=tuple(columns),
         estimate=found["estimate"],
         update_triggers=tuple(found["update_triggers"]),

@@ -161,9 +161,10 @@ def want_own_schema(connection: Connection, spec: Spec) -> None:
 
     Raises WrongDatabaseError. PostgreSQL manual, "Writing SECURITY DEFINER Functions Safely".
     """
-    others = one(connection, statement("creators"), {"schema": spec.schema_})["others"]
+    found = one(connection, statement("creators"), {"schema": spec.schema_})
+    others = found["others"]
     if others:
-        cure = f"REVOKE CREATE ON SCHEMA {spec.schema_} FROM {others}"
+        cure = f"REVOKE CREATE ON SCHEMA {found['quoted_schema']} FROM {others}"
         raise WrongDatabaseError(
             f"schema {spec.schema_}: {others} may create objects there, which could run with the rights of this role; "
             f"first {cure}"

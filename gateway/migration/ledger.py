@@ -66,9 +66,9 @@ def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocab
     accepted = set(vocabulary.canonical)
     if vocabulary.accept_aliases:
         accepted |= {normalise(name) for name in (*vocabulary.canonical, *vocabulary.aliases)}
-    known = {(t.schema, t.table, t.column): t for t in registered(connection)}
+    known = {t.place: t for t in registered(connection)}
     for target in targets:
-        other = known.get((target.schema, target.table, target.column))
+        other = known.get(target.place)
         if other is not None and other.identity != target.identity:
             raise WrongDatabaseError(
                 f"{target.name} was migrated with other settings; give the same ones, or end that migration with finish"
@@ -79,8 +79,8 @@ def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocab
             "accepted": sorted(accepted),
         }
         connection.execute(statement("register"), values)
-    numbers = {(t.schema, t.table, t.column): t.target_id for t in registered(connection)}
-    numbered = [replace(t, target_id=numbers[t.schema, t.table, t.column]) for t in targets]
+    numbers = {t.place: t.target_id for t in registered(connection)}
+    numbered = [replace(t, target_id=numbers[t.place]) for t in targets]
     for target in numbered:
         name = f"stage_migration_undo_{target.target_id}"
         if one(connection, "SELECT to_regclass(%s) IS NULL AS absent", [name])["absent"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
+from gateway.migration.names import OWN
 from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.statements import marked, statement
 
@@ -44,6 +45,7 @@ def want_free(connection: Connection, targets: Sequence[Target]) -> None:
     written.
     """
     values = {
+        "own": OWN,
         "schemas": [target.schema for target in targets],
         "tables": [target.table for target in targets],
         "views": [target.view for target in targets],

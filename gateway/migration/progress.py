@@ -45,7 +45,7 @@ class JsonLines:
     def batch(self, target: Target, batch: Batch, written: Written) -> None:
         """Write the line of a batch."""
         line = {
-            "table": target.table,
+            "table": target.table_name,
             "column": target.column,
             "fundId": _number(batch.fund, target.fund_is_number),
             "joined": batch.joined,

@@ -225,5 +225,5 @@ class Runner:
         if now.bytes is None and not self._pace:
             self.reporter.note(
                 f"replica lag unknown ({now.name}): this role may not read it, so the run does not wait for replicas; "
-                "GRANT pg_monitor to it"
+                f"GRANT pg_monitor TO {sql.Identifier(self.connection.info.user).as_string()}"
             )

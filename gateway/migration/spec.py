@@ -3,18 +3,21 @@
 A line about a fault reads: `config/migration.json: $.tables[0].key: missing, expected a value here`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from gateway.errors import ConfigurationError, cause_of
 from gateway.faults import Spelt, members_of, type_problems
+from gateway.migration.names import LONGEST, TABLE, is_own, split, view_of
 
 Shape = Literal["value", "keys", "each"]
 # The driver takes a % in a statement for the mark of a parameter, in a quoted name too.
 Name = Annotated[str, Field(min_length=1, max_length=127), Spelt("^[^%]*$", "a name without %")]
+_NAME_OF_TABLE = "a name or schema.name without %, in double quotes what holds a dot"
 Milliseconds = Annotated[int, Field(gt=0, le=86_400_000)]
 
 
@@ -48,9 +51,12 @@ class Column(_Member):
 
 
 class Table(_Member):
-    """A table with stages: `table` is its name, or `schema.name`; `view` names the view to read through."""
+    """A table with stages: `table` is its name, or `schema.name`; `view` names the view to read through.
 
-    table: Name
+    What holds a dot stands in double quotes, as in SQL: `"a.b"`. Letters keep their case.
+    """
+
+    table: Annotated[str, Field(min_length=1, max_length=259), Spelt(TABLE, _NAME_OF_TABLE)]
     key: Name
     fund: Name | None = None
     view: Name | None = None
@@ -78,14 +84,39 @@ class Spec(_Member):
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
-        tables = [table.table for table in self.tables]
-        columns = [[column.column for column in table.columns] for table in self.tables]
-        views = [table.view for table in self.tables if table.view is not None]
-        for names in [tables, views, *columns]:
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice is not None:
-                raise ValueError(f"{twice!r} once, it stands twice")
+        places = [self.place(table) for table in self.tables]
+        views = [(schema, self.view(table)) for table, (schema, _) in zip(self.tables, places, strict=True)]
+        _want_once(places, [table.table for table in self.tables])
+        _want_once(views, [view for _, view in views])
+        for table in self.tables:
+            names = [column.column for column in table.columns]
+            _want_once(names, names)
+        self._want_free_names(places, views)
         return self
+
+    def _want_free_names(self, places: Sequence[tuple[str, str]], views: Sequence[tuple[str, str]]) -> None:
+        for schema, name in views:
+            if (schema, name) in places:
+                raise ValueError(f"another name for the view {name!r}, a table has it")
+            if len(name.encode()) > LONGEST:
+                raise ValueError(f"at most {LONGEST} bytes in the name of the view {name!r}")
+        for schema, name in [*views, *((schema, name) for schema, name in places if schema == self.schema_)]:
+            if is_own(name):
+                raise ValueError(f"another name than {schema}.{name}, the migration gives it to an object of its own")
+
+    def place(self, table: Table) -> tuple[str, str]:
+        """Return schema and name of a table."""
+        return split(table.table, self.schema_)
+
+    def view(self, table: Table) -> str:
+        """Return the name of the view of a table, which is in the table's schema."""
+        return table.view or view_of(self.place(table)[1])
+
+
+def _want_once(names: Sequence[Any], told: Sequence[str]) -> None:
+    twice = next((number for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise ValueError(f"{told[twice]!r} once, it stands twice")
 
 
 def load_spec(path: Path) -> Spec:

@@ -70,7 +70,7 @@ def start(
         run_id = before.run_id
         connection.execute(statement("resume_run"), {"run": run_id, "on_invalid": on_invalid})
         reporter.note(f"going on with run {run_id}: left to do: {counted(before.open_batches, 'batch', 'batches')}")
-    known = {target.target_id: maps[target.name] for target in numbered if target.name in maps}
+    known = {target.target_id: maps[target.place] for target in numbered if target.place in maps}
     return Runner(connection, spec, vocabulary, numbered, run_id, on_invalid, reporter, metrics, known)
 
 
@@ -102,14 +102,14 @@ def _to_go_on_with(connection: Connection, targets: Sequence[Target], vocabulary
 
 def _maps_without_faults(
     connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary, on_invalid: OnInvalid, path: Path
-) -> dict[str, Spellings]:
-    """Return the map of every column that has work, by the column's name, after listing what cannot be mapped."""
-    maps: dict[str, Spellings] = {}
+) -> dict[tuple[str, str, str], Spellings]:
+    """Return the map of every column that has work, by the column's place, after listing what cannot be mapped."""
+    maps: dict[tuple[str, str, str], Spellings] = {}
     with Remediation(path) as file:
         for target in targets:
             if has_work(connection, target, vocabulary):
-                maps[target.name] = spellings(connection, target, vocabulary)
-                for fault in faults_of(connection, target, vocabulary, maps[target.name]):
+                maps[target.place] = spellings(connection, target, vocabulary)
+                for fault in faults_of(connection, target, vocabulary, maps[target.place]):
                     file.add(fault)
     if file.count and on_invalid == "refuse":
         raise RefusedError(

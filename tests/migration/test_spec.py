@@ -59,6 +59,15 @@ WRONG: list[tuple[Any, str]] = [
     ({"tables": [TABLE, TABLE]}, "expected 't' once, it stands twice"),
     ({"tables": [{**TABLE, "columns": [STAGE, STAGE]}]}, "expected 'stage' once, it stands twice"),
     ({"tables": [{**TABLE, "view": "v"}, {**TABLE, "table": "u", "view": "v"}]}, "expected 'v' once, it stands twice"),
+    ({"tables": [TABLE, {**TABLE, "table": "public.t"}]}, "expected 'public.t' once, it stands twice"),
+    ({"tables": [TABLE, {**TABLE, "table": '"t"'}]}, "expected '\"t\"' once, it stands twice"),
+    ({"tables": [TABLE, {**TABLE, "table": "u", "view": "t_stages"}]}, "expected 't_stages' once, it stands twice"),
+    ({"tables": [TABLE, {**TABLE, "table": "u", "view": "t"}]}, "expected another name for the view 't', a table has"),
+    ({"tables": [{**TABLE, "view": "stage_read_mode"}]}, "another name than public.stage_read_mode, the migration"),
+    ({"tables": [{**TABLE, "table": "stage_migration_undo_1"}]}, "another name than public.stage_migration_undo_1"),
+    ({"tables": [{**TABLE, "view": "ä" * 32}]}, "expected at most 63 bytes in the name of the view"),
+    ({"tables": [{**TABLE, "table": "a.b.c"}]}, "expected a name or schema.name without %, in double quotes what"),
+    ({"tables": [{**TABLE, "table": '"a"b'}]}, "expected a name or schema.name without %, in double quotes what"),
     ({"tables": [TABLE], "batchRows": "5"}, '$.batchRows: got "5", expected a whole number'),
     ({"tables": [TABLE], "batchRows": 0}, "$.batchRows: got 0, expected at least 1"),
     ({"tables": [TABLE], "lag": {"source": "guess"}}, '$.lag.source: got "guess", expected \'pg_stat_replication\''),
@@ -74,6 +83,41 @@ def test_fault_has_place_and_cure(tmp_path: Path, document: Any, message: str) -
         load_spec(path)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        ("t", ("public", "t")),
+        ("App.T", ("App", "T")),
+        ('a"b', ("public", 'a"b')),
+        ('"a.b"', ("public", "a.b")),
+        ('app."a.b"', ("app", "a.b")),
+        ('"my ""own"".app"."t"', ('my "own".app', "t")),
+    ],
+)
+def test_table_may_name_its_schema(tmp_path: Path, table: str, place: tuple[str, str]) -> None:
+    """A name with a dot in it stands in double quotes, as in SQL; letters keep their case."""
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"tables": [{**TABLE, "table": table}]}))
+    spec = load_spec(path)
+    assert spec.place(spec.tables[0]) == place
+
+
+def test_tables_of_one_name_in_two_schemas(tmp_path: Path) -> None:
+    """Their views stand in their schemas and may have one name; names of ours are free outside our schema."""
+    path = tmp_path / "spec.json"
+    tables = [TABLE, {**TABLE, "table": "app.t"}, {**TABLE, "table": "app.stage_migration_runs"}]
+    path.write_text(json.dumps({"tables": tables}))
+    assert [load_spec(path).view(table) for table in load_spec(path).tables[:2]] == ["t_stages", "t_stages"]
+
+
+def test_view_of_a_long_name_is_told_from_its_table(tmp_path: Path) -> None:
+    """The name of a view that is made from a table's fits into 63 bytes and keeps its end."""
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"tables": [{**TABLE, "table": "ä" * 31}]}))
+    spec = load_spec(path)
+    assert spec.view(spec.tables[0]) == "ä" * 28 + "_stages"
 
 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
 -- The columns of one table: their types, whether one alone is unique and never NULL, and the right to write it.
--- A domain counts as what it is made of. pg_catalog alone is read, no lock on the table.
+-- A domain counts as what it is made of, and that as what it is made of. pg_catalog alone is read, no lock on the table.
 SELECT
   a.attname::text AS name,
-  coalesce(base.typname, own.typname)::text AS type,
-  CASE
-    WHEN own.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4
-    WHEN base.typname = 'varchar' AND own.typtypmod > 4 THEN own.typtypmod - 4
-  END AS length,
+  base.typname::text AS type,
+  CASE WHEN base.typname = 'varchar' AND base.modifier > 4 THEN base.modifier - 4 END AS length,
   a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
   has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_write,
   EXISTS (
@@ -18,7 +15,20 @@ SELECT
     WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated
   ) AS is_key
 FROM pg_attribute AS a
-JOIN pg_type AS own ON own.oid = a.atttypid
-LEFT JOIN pg_type AS base ON base.oid = own.typbasetype AND own.typtype = 'd'
+CROSS JOIN LATERAL (
+  WITH RECURSIVE made_of AS (
+    SELECT y.typname, y.typtype, y.typbasetype, y.typtypmod, a.atttypmod AS modifier
+    FROM pg_type AS y
+    WHERE y.oid = a.atttypid
+    UNION ALL
+    SELECT
+      y.typname, y.typtype, y.typbasetype, y.typtypmod,
+      CASE WHEN m.typtypmod >= 0 THEN m.typtypmod ELSE m.modifier END
+    FROM made_of AS m
+    JOIN pg_type AS y ON y.oid = m.typbasetype
+    WHERE m.typtype = 'd'
+  )
+  SELECT m.typname, m.modifier FROM made_of AS m WHERE m.typtype <> 'd'
+) AS base
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum

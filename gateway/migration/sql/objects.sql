@@ -1,12 +1,7 @@
 -- What has the name of an object of ours, with the comment that tells whose it is: in the schema of the migration, under
 -- the names of its views, and among the triggers of the tables. A trigger has its function's. pg_catalog alone is read.
 WITH own AS (
-  SELECT
-    n.oid AS schema,
-    n.nspname AS name,
-    '^(stage_migration_(targets|runs|batches|batches_open|invalid|seen|counts|guard|undo_[0-9]+)|stage_read_mode)$' AS names
-  FROM pg_namespace AS n
-  WHERE n.nspname = {home_name}
+  SELECT n.oid AS schema, n.nspname AS name, %(own)s::text AS names FROM pg_namespace AS n WHERE n.nspname = {home_name}
 ),
 kinds AS (
   SELECT k.letter, k.kind

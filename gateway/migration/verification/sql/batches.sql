@@ -1,7 +1,7 @@
 -- Batches of the last run that are not done, or are called done without what only a batch that was done has.
 SELECT
   b.batch_id, b.status, b.range_start, b.range_end,
-  known.identity ->> 'table' AS table_name, known.identity ->> 'column' AS column_name
+  concat_ws('.', known.identity ->> 'schema', known.identity ->> 'table') AS table_name, known.identity ->> 'column' AS column_name
 FROM stage_migration_batches AS b
 JOIN stage_migration_targets AS known ON known.target_id = b.target_id
 WHERE b.run_id = %(run)s AND (
