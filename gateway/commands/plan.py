@@ -100,7 +100,8 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
         show(f"{plan.target.name}: {rows} to look at in {batches}, {_time(plan.seconds)}; {faults} cannot be mapped")
         if plan.unmeasured:
             show(f"{plan.target.name}: its time is a guess, not measured: {plan.unmeasured}")
-    told = "" if any(plan.unmeasured for plan in plans) else ", as told by rows that were written and taken back"
+    measured = any(plan.rows for plan in plans) and not any(plan.unmeasured for plan in plans)
+    told = ", as told by rows that were written and taken back" if measured else ""
     show(f"in all {_time(sum(plan.seconds for plan in plans))}{told}")
     for table_name, triggers in {plan.target.table_name: plan.target.update_triggers for plan in plans}.items():
         if triggers:

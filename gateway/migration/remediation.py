@@ -36,7 +36,7 @@ class Remediation:
     """The list, one JSON object a line in a file that is made with the first line. Use it as a context.
 
     A list from before goes when the context is entered, so that none is ever out of date. Raises GatewayError for a
-    file that is no such list: it is kept.
+    file that is no such list: it is kept, as is a link.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class Remediation:
 
     def __enter__(self) -> "Remediation":
         try:
-            if self.path.is_file():
+            if self.path.is_file() and not self.path.is_symlink():  # /dev/stdout may lead to a file
                 self._want_a_list()
                 self.path.unlink()
         except OSError as error:

@@ -122,10 +122,15 @@ def test_recorded_values_are_told_at_the_end(migration: Migration) -> None:
 
 
 def test_special_file_takes_the_list(migration: Migration) -> None:
-    """A device, such as a log, can take the lines; it is written to and stays."""
+    """A device, or a link such as /dev/stdout, can take the lines; it is written to and stays."""
     migration.execute("UPDATE portfoliocompanies SET stage = 'growth' WHERE id = %s", [KEY])
     migration.remediation = Path("/dev/null")
     assert migration.run().code == 1
     migration.execute("UPDATE portfoliocompanies SET stage = 'seed' WHERE id = %s", [KEY])
     assert migration.run().code == 0
     assert Path("/dev/null").exists()
+    migration.remediation = migration.folder / "log"
+    migration.remediation.symlink_to(migration.folder / "target")
+    (migration.folder / "target").touch()
+    assert migration.run().code == 0
+    assert migration.remediation.is_symlink()
