@@ -25,6 +25,7 @@ import httptools
 from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
 from gateway.proxy.headers import IndexedFields
 from gateway.proxy.patience import Patience
+from gateway.proxy.progress import unsent
 from gateway.proxy.response import Interim, ResponseHead
 
 _HIGH_WATER = 256 * 1024
@@ -334,10 +335,17 @@ class Connection(asyncio.Protocol):
             self._take_interim(ResponseHead(status, self._status_text, headers, False, None, False))
             return
         self._head = ResponseHead.of(status, self._status_text, headers, self._method)
-        self._reusable = self._head.delimited and parser.should_keep_alive()
+        self._reusable = self._head.delimited and parser.should_keep_alive() and self._is_wholly_sent()
         if self._method == "HEAD":
             # llhttp does not know what was asked and would wait for a body.
             self._finish_response()
+
+    def _is_wholly_sent(self) -> bool:
+        """Whether the request has arrived to its end, as its answer comes.
+
+        An upstream that answers earlier may close on what it did not read, and the next request would meet that.
+        """
+        return self._sent and unsent(self._transport) == 0
 
     def _take_interim(self, head: ResponseHead) -> None:
         """Take a response that has no content, and may not announce any (RFC 9110, section 8.6)."""

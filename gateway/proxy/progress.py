@@ -17,9 +17,9 @@ async def while_taken(
     """
     draining = asyncio.ensure_future(drained)
     try:
-        waiting = _unsent(transport)
+        waiting = unsent(transport)
         while not (await asyncio.wait({draining}, timeout=seconds))[0]:
-            before, waiting = waiting, _unsent(transport)
+            before, waiting = waiting, unsent(transport)
             if waiting >= before:
                 raise TimeoutError(f"the client took nothing for {seconds:g} s")
     except BaseException:
@@ -40,20 +40,20 @@ def end_in_time(transport: asyncio.Transport, seconds: float) -> None:
     def look(before: int) -> None:
         if transport.get_write_buffer_size() == 0:
             return
-        waiting = _unsent(transport)
+        waiting = unsent(transport)
         if waiting >= before:
             transport.abort()
         else:
             loop.call_later(seconds, look, waiting)
 
     if transport.get_write_buffer_size() > 0:
-        loop.call_later(seconds, look, _unsent(transport))
+        loop.call_later(seconds, look, unsent(transport))
 
 
-def _unsent(transport: asyncio.Transport | None) -> int:
-    """Return how many bytes the client has not acknowledged: ours, and the kernel's send queue (tcp(7), SIOCOUTQ).
+def unsent(transport: asyncio.Transport | None) -> int:
+    """Return how many bytes the other side has not acknowledged: ours, and the kernel's send queue (tcp(7), SIOCOUTQ).
 
-    A slow client empties that queue long before the kernel takes more from us.
+    A slow reader empties that queue long before the kernel takes more from us.
     """
     if transport is None:
         return 0

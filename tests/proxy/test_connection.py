@@ -28,6 +28,10 @@ class Wire(asyncio.Transport):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__({"socket": sock})
         self.closed = False
+        self.waiting = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
 
     def write(self, data: object) -> None:
         """Nobody reads it."""
@@ -87,6 +91,24 @@ async def test_nothing_behind_a_response_is_taken(
     assert (head.status, got) == (status, body)
     assert head == plain
     assert not kept
+
+
+@pytest.mark.parametrize(("sent", "waiting", "kept"), [(True, 0, True), (False, 0, False), (True, 1, False)])
+async def test_an_answer_to_less_than_the_request_is_the_last(
+    sent: bool, waiting: int, kept: bool, sock: socket.socket
+) -> None:
+    """An upstream that answers while the request is not wholly sent may close on the rest, and is sent no other."""
+    connection, wire = Connection(), Wire(sock)
+    connection.connection_made(wire)
+    connection.start("POST", b"", 5)
+    wire.waiting = waiting
+    if sent:
+        connection.end()
+    connection.data_received(NOTHING)
+    wire.waiting = 0
+    connection.end()
+    assert connection.finish() is kept
+    connection.connection_lost(None)
 
 
 async def test_chunk_behind_the_answer_to_head(sock: socket.socket) -> None:
