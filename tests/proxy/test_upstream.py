@@ -218,8 +218,9 @@ def test_bytes_after_a_response_end_the_connection(gateway: Gateway, upstream: R
             time.sleep(0.02)
 
 
-def test_upstream_that_reads_slowly(gateway: Gateway, upstream: RecordingUpstream) -> None:
+def test_upstream_that_reads_slowly(serve: Serve, upstream: RecordingUpstream) -> None:
     """A large body waits for an upstream that takes its time, and arrives whole."""
+    gateway = serve(configuration(upstream.port))
 
     def slow(conversation: Conversation) -> None:
         time.sleep(0.3)
