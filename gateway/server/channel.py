@@ -4,12 +4,16 @@ import asyncio
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import orjson
+import msgspec
+
+from gateway.errors import GatewayError
+from gateway.server.messages import Message
 
 _LENGTH = struct.Struct(">I")
 _BEHIND_BYTES = 1024 * 1024
+Heard = TypeVar("Heard")
 
 
 def receive_connection(queue: socket.socket) -> tuple[bytes, list[int]]:
@@ -23,22 +27,27 @@ def receive_connection(queue: socket.socket) -> tuple[bytes, list[int]]:
     return mark, descriptors
 
 
-class Channel:
-    """One end. What is told arrives whole and in order, or the other end is gone."""
+class MessageError(GatewayError):
+    """The other end told something that this one does not know."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+class Channel(Generic[Heard]):
+    """One end. What is told arrives whole and in order, or the other end is gone. `kinds` are what may be heard."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kinds: Any) -> None:
         self._reader = reader
         self._writer = writer
+        self._decoder: msgspec.json.Decoder[Heard] = msgspec.json.Decoder(kinds)
 
     @classmethod
-    async def over(cls, end: socket.socket) -> "Channel":
+    async def over(cls, end: socket.socket, kinds: Any) -> "Channel[Heard]":
         """Make a channel of one end of a socket pair, which it owns from now on."""
         end.setblocking(False)
-        return cls(*await asyncio.open_connection(sock=end))
+        return cls(*await asyncio.open_connection(sock=end), kinds)
 
-    def tell(self, **message: Any) -> None:
+    def tell(self, message: Message) -> None:
         """Send a message; it is lost when the other end is gone."""
-        data = orjson.dumps(message)
+        data = msgspec.json.encode(message)
         self._writer.write(_LENGTH.pack(len(data)) + data)
 
     @property
@@ -46,14 +55,17 @@ class Channel:
         """Whether the other end has not taken much of what it was told."""
         return self._writer.transport.get_write_buffer_size() > _BEHIND_BYTES
 
-    async def hear(self) -> dict[str, Any] | None:
-        """Return the next message, None when the other end is gone."""
+    async def hear(self) -> Heard | None:
+        """Return the next message, None when the other end is gone. Raises MessageError at one of no known kind."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            message: dict[str, Any] = orjson.loads(await self._reader.readexactly(length))
+            data = await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
-        return message
+        try:
+            return self._decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise MessageError(f"a message between processes is not understood: {error}") from error
 
     def close(self) -> None:
         """Let go of this end, once what was told is sent."""

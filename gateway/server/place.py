@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import socket
 import sys
-from typing import Any
 
 from gateway.proxy.shares import Shares
 from gateway.server.channel import Channel, receive_connection
+from gateway.server.messages import Counted, Order
 
 SILENT_SECONDS = 3  # a worker reports twice a second; from here on it gets no more connections
 LOST_SECONDS = 10  # and here it is ended, and replaced
@@ -24,7 +24,7 @@ class Place:
         self.queue.setblocking(False)
         self.queue_end.setblocking(False)
         self.process: asyncio.subprocess.Process | None = None
-        self.channel: Channel | None = None
+        self.channel: Channel[Counted] | None = None
         self.ready = False
         self.silent = 0  # seconds since the worker was heard
         self.answered = 0
@@ -40,7 +40,7 @@ class Place:
         """Whether there is a worker that will not be heard any more."""
         return self.process is not None and self.silent >= (LOST_SECONDS if self.ready else START_SECONDS)
 
-    async def begin(self, *arguments: object, numbers: int) -> Channel:
+    async def begin(self, *arguments: object, numbers: int) -> Channel[Counted]:
         """Start a worker that also gets the descriptor `numbers`. Raises OSError when the system does not let us."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -51,16 +51,16 @@ class Place:
             try:
                 self.silent = 0
                 self.process = await asyncio.create_subprocess_exec(*command, pass_fds=handed)
-                self.channel = await Channel.over(ours)
+                self.channel = await Channel.over(ours, Counted)
             except BaseException:  # told to end in between, it must not keep the worker's other end open
                 ours.close()
                 raise
         return self.channel
 
-    def tell(self, **message: Any) -> None:
+    def tell(self, message: Order) -> None:
         """Send the worker a message, when there is one."""
         if self.channel is not None:
-            self.channel.tell(**message)
+            self.channel.tell(message)
 
     def hand_over(self, connection: socket.socket) -> bool:
         """Put a connection into the queue; returns whether there was room."""

@@ -15,16 +15,16 @@ import logging
 import signal
 import socket
 import sys
-from typing import Any
+from typing import assert_never
 
 import uvloop
 
 from gateway.errors import cause_of
 from gateway.proxy.shares import Shares
-from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, parse
 from gateway.server.carrier import InProcess
 from gateway.server.channel import Channel, receive_connection
+from gateway.server.messages import Apply, Ask, Counted, Drain, Finish, Leave, Order
 from gateway.telemetry.logs import set_up
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.reports import take
@@ -38,7 +38,7 @@ _log = logging.getLogger("gateway.worker")
 class Worker:
     """Carries connections from `queue`, a socket over which they come as file descriptors."""
 
-    def __init__(self, channel: Channel, queue: socket.socket, shares: Shares) -> None:
+    def __init__(self, channel: Channel[Order], queue: socket.socket, shares: Shares) -> None:
         self._channel = channel
         self._queue = queue
         self._shares = shares
@@ -55,18 +55,20 @@ class Worker:
         finishing: asyncio.Task[None] | None = None
         try:
             while (message := await self._channel.hear()) is not None:
-                match message["do"]:
-                    case "apply":
+                match message:
+                    case Apply():
                         await self._apply(message)
                         reporting = reporting or asyncio.create_task(self._report_on())
-                    case "ask":
-                        self._report(message["number"])
-                    case "drain":
+                    case Ask():
+                        self._report(message.number)
+                    case Drain():
                         self._carrying.drain()
-                    case "finish":
+                    case Finish():
                         finishing = finishing or asyncio.create_task(self._finish())
-                    case "leave":
+                    case Leave():
                         self._hurry.set()
+                    case _:
+                        assert_never(message)
             if self._rules is not None:
                 asyncio.get_running_loop().call_later(self._rules.limits.drain_seconds, self._hurry.set)
             await (finishing or asyncio.create_task(self._finish()))
@@ -81,20 +83,20 @@ class Worker:
         assert self._carrier is not None, "told something else before what to apply"  # noqa: S101 - a fault of ours
         return self._carrier
 
-    async def _apply(self, message: dict[str, Any]) -> None:
-        if message["document"] is not None:
+    async def _apply(self, message: Apply) -> None:
+        if message.document is not None:
             self._rules = parse(
-                message["document"],
-                source=message["source"],
-                dry_run=message["dryRun"],
-                authorities=message["authorities"],
+                message.document,
+                source=message.source,
+                dry_run=message.dry_run,
+                authorities=message.authorities,
             )
         assert self._rules is not None, "modes were told before rules"  # noqa: S101 - a fault of ours
         if self._carrier is None:
             self._carrier = InProcess(self._rules, self._metrics, self._shares)
             await self._carrier.start()
             self._take_again()
-        self._carrier.apply(self._rules, {pattern: Mode(mode) for pattern, mode in message["modes"].items()})
+        self._carrier.apply(self._rules, message.modes)
 
     def _take(self) -> bool:
         """Take some of the connections that wait; returns whether there may be more."""
@@ -150,13 +152,13 @@ class Worker:
             await asyncio.sleep(REPORT_SECONDS)
 
     def _report(self, number: int) -> None:
-        self._channel.tell(report=take(self._metrics), inFlight=self._carrying.in_flight, number=number)
+        self._channel.tell(Counted(take(self._metrics), self._carrying.in_flight, number))
 
 
 async def _work(control: int, queue: int, file: int, processes: int, own: int) -> None:
     waiting = socket.socket(fileno=queue)
     waiting.setblocking(False)
-    channel = await Channel.over(socket.socket(fileno=control))
+    channel: Channel[Order] = await Channel.over(socket.socket(fileno=control), Order)
     await Worker(channel, waiting, Shares.among(processes, own, file)).run()
 
 

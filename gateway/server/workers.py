@@ -17,7 +17,6 @@ import os
 import socket
 from collections.abc import Mapping
 from itertools import cycle, islice
-from typing import Any
 
 import orjson
 
@@ -25,6 +24,8 @@ from gateway.errors import GatewayError, cause_of
 from gateway.proxy.shares import Shares, shared_file
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
+from gateway.server.channel import MessageError
+from gateway.server.messages import Apply, Ask, Counted, Drain, Finish, Leave
 from gateway.server.place import START_SECONDS, Place
 from gateway.telemetry.metrics import Metrics, children_of
 from gateway.telemetry.reports import add
@@ -87,26 +88,23 @@ class Workers:
         if new:
             children_of(rules, self._metrics)
         for place in self._places:
-            place.tell(**self._message(whole=new))
+            place.tell(self._order(whole=new))
 
-    def _message(self, *, whole: bool) -> dict[str, Any]:
-        document = orjson.dumps(dict(self._rules.document)).decode() if whole else None
-        dry_run = self._rules.policy.dry_run
-        return {
-            "do": "apply",
-            "document": document,
-            "source": self._rules.source,
-            "dryRun": dry_run,
-            "authorities": dict(self._rules.authorities) if whole else None,
-            "modes": dict(self._modes),
-        }
+    def _order(self, *, whole: bool) -> Apply:
+        return Apply(
+            document=orjson.dumps(dict(self._rules.document)).decode() if whole else None,
+            source=self._rules.source,
+            dry_run=self._rules.policy.dry_run,
+            authorities=dict(self._rules.authorities) if whole else None,
+            modes=dict(self._modes),
+        )
 
     async def settle(self) -> None:
         """Wait until every worker has done what it was told and said what it counted, or takes too long."""
         self._asked = asked = self._asked + 1
         places = [place for place in self._places if place.serves]
         for place in places:
-            place.tell(do="ask", number=asked)
+            place.tell(Ask(asked))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 while any(place.serves and place.answered < asked for place in places):
@@ -133,7 +131,7 @@ class Workers:
         """Make every response the last on its connection."""
         self._ending.set()
         for place in self._places:
-            place.tell(do="drain")
+            place.tell(Drain())
 
     async def stop_accepting(self) -> None:
         """Close the listener, and let the workers end when they are done."""
@@ -147,14 +145,14 @@ class Workers:
             self._offered.close()
             self._offered = None
         for place in self._places:
-            place.tell(do="finish")
+            place.tell(Finish())
 
     async def close(self) -> None:
         """End the workers."""
         self._ending.set()
         await self.stop_accepting()
         for place in self._places:
-            place.tell(do="leave")
+            place.tell(Leave())
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=_END_SECONDS)
         for place in self._places:
@@ -188,11 +186,14 @@ class Workers:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
         try:
             channel = await place.begin(*self._logging, len(self._places), place.own, numbers=self._numbers)
-            place.tell(**self._message(whole=True))
+            place.tell(self._order(whole=True))
             if self._ending.is_set():  # since it was begun: nobody else ends it, and it has taken nothing yet
                 place.kill()
             while (message := await channel.hear()) is not None:
                 self._hear(place, message)
+        except MessageError as error:
+            _log.error("%s", error, extra={"worker": place.own})
+            place.kill()
         except OSError as error:
             _log.error("a worker cannot be started", extra={"worker": place.own, "error": cause_of(error)})
         place.ready = False
@@ -222,11 +223,11 @@ class Workers:
                 place.hand_over(connection)  # for whoever comes
             connection.close()
 
-    def _hear(self, place: Place, message: dict[str, Any]) -> None:
-        add(self._metrics, message["report"], self._rules.max_funds)
+    def _hear(self, place: Place, message: Counted) -> None:
+        add(self._metrics, message.report, self._rules.max_funds)
         place.silent = 0
-        place.in_flight = message["inFlight"]
-        place.answered = max(place.answered, message["number"])
+        place.in_flight = message.in_flight
+        place.answered = max(place.answered, message.number)
         if not place.ready:
             place.ready = True
             self._accept_again()

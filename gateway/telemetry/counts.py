@@ -42,8 +42,15 @@ class Counter(Collector):
         yield CounterMetricFamily(self._name, self._help, labels=self._labels)
 
     def labels(self, *values: str) -> Count:
-        """Return the series of these label values; from now on it is there."""
+        """Return the series of these label values, one for each label; from now on it is there."""
+        if len(values) != len(self._labels):
+            raise ValueError(f"{self._name} has the labels {self._labels}, not the values {values}")
         return self._children.setdefault(tuple(map(str, values)), Count())
+
+    def value(self, *values: str) -> int:
+        """Return what a series has counted, 0 when there is none, and make none."""
+        child = self._children.get(tuple(map(str, values)))
+        return 0 if child is None else child.value
 
     def collect(self) -> Iterator[Metric]:
         """Tell the registry every series."""

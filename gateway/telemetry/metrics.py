@@ -142,7 +142,7 @@ class Metrics:
     def totals(self, pattern: str) -> dict[str, int]:
         """Return how many requests of an endpoint had each result, over both effective modes."""
         return {
-            str(result): sum(self.validations.labels(pattern, mode, result).value for mode in JUDGED_MODES)
+            str(result): sum(self.validations.value(pattern, mode, result) for mode in JUDGED_MODES)
             for result in Result
         }
 

@@ -4,34 +4,62 @@ So a worker that ends takes nothing away from a counter, and one that begins add
 their own is settled where all reports come together, so that the limit is one for all.
 """
 
-from typing import Any
+import msgspec
 
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.unknown import Unknown
 
-_COUNTERS = ("validations", "errors", "values", "requests")
-_HISTOGRAMS = ("duration", "upstream_duration")
+_Counts = list[tuple[tuple[str, ...], int]]  # by labels
+_Distributions = list[tuple[str, list[int], float]]  # by label: counts of the buckets, and the sum
 
 
-def take(metrics: Metrics) -> dict[str, Any]:
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one worker counted since its last report."""
+
+    validations: _Counts
+    errors: _Counts
+    values: _Counts
+    requests: _Counts
+    funds: _Counts
+    duration: _Distributions
+    upstream_duration: _Distributions
+    unknown: list[Unknown]
+
+
+def take(metrics: Metrics) -> Report:
     """Return everything that was counted since the last time, and count from 0 again."""
-    report: dict[str, Any] = {name: getattr(metrics, name).take() for name in (*_COUNTERS, *_HISTOGRAMS)}
-    report["funds"] = metrics.fund_validations.take()
-    report["unknown"] = [unknown.packed() for unknown in metrics.unknown_values.take()]
+    report = Report(
+        validations=metrics.validations.take(),
+        errors=metrics.errors.take(),
+        values=metrics.values.take(),
+        requests=metrics.requests.take(),
+        funds=metrics.fund_validations.take(),
+        duration=metrics.duration.take(),
+        upstream_duration=metrics.upstream_duration.take(),
+        unknown=metrics.unknown_values.take(),
+    )
     metrics.fund_validations.clear()
     metrics.funds.clear()
     return report
 
 
-def add(metrics: Metrics, report: dict[str, Any], max_funds: int) -> None:
+def add(metrics: Metrics, report: Report, max_funds: int) -> None:
     """Count what a worker has counted."""
-    for name in _COUNTERS:
-        for labels, amount in report[name]:
-            getattr(metrics, name).labels(*labels).inc(amount)
-    for name in _HISTOGRAMS:
-        for label, counts, total in report[name]:
-            getattr(metrics, name).add(label, counts, total)
-    for (pattern, fund, result), amount in report["funds"]:
+    for counter, counts in (
+        (metrics.validations, report.validations),
+        (metrics.errors, report.errors),
+        (metrics.values, report.values),
+        (metrics.requests, report.requests),
+    ):
+        for labels, amount in counts:
+            counter.labels(*labels).inc(amount)
+    for histogram, distributions in (
+        (metrics.duration, report.duration),
+        (metrics.upstream_duration, report.upstream_duration),
+    ):
+        for label, buckets, total in distributions:
+            histogram.add(label, buckets, total)
+    for (pattern, fund, result), amount in report.funds:
         metrics.fund_validations.labels(pattern, metrics.fund_label(fund, max_funds), result).inc(amount)
-    for value, reason, suggestion, count, first, last, funds in report["unknown"]:
-        metrics.unknown_values.add(Unknown(value, reason, suggestion, count, first, last, tuple(funds)))
+    for unknown in report.unknown:
+        metrics.unknown_values.add(unknown)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.stages.verdict import Reason, Violation
@@ -36,10 +36,6 @@ class Unknown:
             "funds": list(self.funds),
             "suggestion": self.suggestion,
         }
-
-    def packed(self) -> tuple[Any, ...]:
-        """Return it as a report carries it; `Unknown(*packed)` is the same."""
-        return astuple(self)
 
 
 class UnknownValues:

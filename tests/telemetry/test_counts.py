@@ -1,6 +1,7 @@
 """Counters and histograms of our own: exposed as the library's would be."""
 
 import prometheus_client
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.telemetry.counts import Counter, Histogram
@@ -40,3 +41,23 @@ def test_histogram_is_exposed_as_the_librarys() -> None:
             histogram.labels("busy").observe(amount)
     assert _exposed(ours) == _exposed(theirs)
     assert 'a_seconds_bucket{le="0.001",x="busy"} 2.0' in _exposed(ours)
+
+
+@pytest.mark.parametrize("values", [(), ("1",), ("1", "2", "3")])
+def test_a_wrong_number_of_labels_is_an_error(values: tuple[str, ...]) -> None:
+    """A series has a value for every label, or is none."""
+    registry = CollectorRegistry()
+    counter = Counter("a_b", "Help.", ["x", "y"], registry=registry)
+    with pytest.raises(ValueError, match="a_b has the labels"):
+        counter.labels(*values)
+    assert not [line for line in _exposed(registry) if not line.startswith("#")]
+
+
+def test_reading_makes_no_series() -> None:
+    """What is asked of a series that is not there is 0, and it is not there afterwards."""
+    registry = CollectorRegistry()
+    counter = Counter("a_b", "Help.", ["x"], registry=registry)
+    counter.labels("there").inc(3)
+    before = _exposed(registry)
+    assert (counter.value("there"), counter.value("gone")) == (3, 0)
+    assert _exposed(registry) == before

@@ -207,3 +207,11 @@ def test_exposition_is_prometheus_text(gateway: Gateway, tmp_path: Path) -> None
     ):
         assert f"# HELP {name} " in text
         assert f"# TYPE {name} " in text
+
+
+def test_totals_of_an_endpoint_that_is_not_there_make_no_series() -> None:
+    """Asking for the totals of an endpoint changes nothing that is exposed."""
+    metrics = Metrics()
+    before = metrics.expose()
+    assert set(metrics.totals("/gone").values()) == {0}
+    assert metrics.expose() == before

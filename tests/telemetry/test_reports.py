@@ -1,23 +1,20 @@
 """What a worker counted arrives once, whole, and under limits that are one for all."""
 
-from typing import Any
-
-import orjson
+import msgspec
 from support.process import Samples
 
 from gateway.rules.load import parse
 from gateway.stages.verdict import Reason, Violation
 from gateway.telemetry.metrics import FUNDS_IN_A_REPORT, Metrics, children_of
-from gateway.telemetry.reports import add, take
+from gateway.telemetry.reports import Report, add, take
 
 RULES = parse('{"upstreams":{"api":{"url":"http://127.0.0.1:1"}}}')
 SIMULATE = "/api/monte-carlo/simulate"
 
 
-def told(worker: Metrics) -> dict[str, Any]:
+def told(worker: Metrics) -> Report:
     """Return a report as it arrives: as JSON."""
-    report: dict[str, Any] = orjson.loads(orjson.dumps(take(worker)))
-    return report
+    return msgspec.json.decode(msgspec.json.encode(take(worker)), type=Report)
 
 
 def counted(amount: int) -> Metrics:
@@ -48,10 +45,10 @@ def test_children_that_were_resolved_go_on_counting() -> None:
     worker = Metrics(reported=True)
     child = worker.validations.labels(SIMULATE, "warn", "pass")
     child.inc()
-    assert told(worker)["validations"] == [[[SIMULATE, "warn", "pass"], 1]]
+    assert told(worker).validations == [((SIMULATE, "warn", "pass"), 1)]
     child.inc(2)
-    assert told(worker)["validations"] == [[[SIMULATE, "warn", "pass"], 2]]
-    assert told(worker)["validations"] == []
+    assert told(worker).validations == [((SIMULATE, "warn", "pass"), 2)]
+    assert told(worker).validations == []
 
 
 def test_funds_are_named_where_reports_come_together() -> None:
@@ -62,7 +59,7 @@ def test_funds_are_named_where_reports_come_together() -> None:
         for fund in funds:
             worker.fund_validations.labels(SIMULATE, worker.fund_label(fund, FUNDS_IN_A_REPORT), "pass").inc()
         add(steering, told(worker), 2)
-        assert take(worker)["funds"] == []
+        assert take(worker).funds == []
     samples = Samples(steering.expose().decode())
 
     def named(fund: str) -> float | None:
