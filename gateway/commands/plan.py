@@ -9,6 +9,7 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.migration.objections import Objector
 from gateway.migration.objects import want_free
 from gateway.migration.planning import ColumnPlan, plan_column
 from gateway.migration.remediation import Remediation
@@ -36,7 +37,7 @@ def plan(
 ) -> int:
     """Tell what a run would change, what it could not, and how long it would take. Nothing is changed.
 
-    Exit 1 when a value cannot be mapped.
+    Exit 1 when a value cannot be mapped, or the table would refuse one.
 
     Example: stage-gateway migrate plan --spec config/migration.json
     """
@@ -44,14 +45,17 @@ def plan(
     with session.connected("migrate plan", writes=False) as connection, Remediation(remediation) as file:
         targets = session.targets(connection)
         want_free(connection, targets)
+        objector = Objector(connection, session.vocabulary)
         plans = [
-            plan_column(connection, target, session.vocabulary, session.spec, file, trial=trial) for target in targets
+            plan_column(connection, target, session.vocabulary, session.spec, file, objector, trial=trial)
+            for target in targets
         ]
     if as_json:
         print_json(_document(session, plans, file))
     else:
         _print_plan(session, plans, file)
-    return 1 if file.count else 0
+    refused = any(objection.refuses for plan in plans for objection in plan.objections)
+    return 1 if file.count or refused else 0
 
 
 def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) -> dict[str, Any]:
@@ -69,6 +73,16 @@ def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) 
                 "unmeasured": plan.unmeasured,
                 "invalid": plan.faults,
                 "updateTriggers": plan.target.update_triggers,
+                "objections": [
+                    {
+                        "constraint": objection.constraint,
+                        "refuses": objection.refuses,
+                        "rows": objection.rows,
+                        "first": [{"key": key, "value": value} for key, value in objection.first],
+                        "message": str(objection),
+                    }
+                    for objection in plan.objections
+                ],
                 "changes": [
                     {"fundId": change.fund, "value": change.name, "canonical": change.canonical, "rows": change.rows}
                     for change in plan.changes
@@ -103,6 +117,7 @@ def _print_plan(session: Session, plans: Sequence[ColumnPlan], file: Remediation
     measured = any(plan.rows for plan in plans) and not any(plan.unmeasured for plan in plans)
     told = ", as told by rows that were written and taken back" if measured else ""
     show(f"in all {_time(sum(plan.seconds for plan in plans))}{told}")
+    show(*(str(objection) for plan in plans for objection in plan.objections))
     for table_name, triggers in {plan.target.table_name: plan.target.update_triggers for plan in plans}.items():
         if triggers:
             show(

@@ -9,6 +9,7 @@ from gateway.migration.cutting import sliced
 from gateway.migration.database import Connection
 from gateway.migration.faults import faults_of
 from gateway.migration.mapping import spellings, streamed
+from gateway.migration.objections import Objection, Objector
 from gateway.migration.remediation import Remediation
 from gateway.migration.shapes import fragments, off, parameters
 from gateway.migration.spec import Spec
@@ -44,10 +45,18 @@ class ColumnPlan:
     seconds: float
     unmeasured: str | None
     faults: int
+    objections: Sequence[Objection] = ()
 
 
 def plan_column(
-    connection: Connection, target: Target, vocabulary: Vocabulary, spec: Spec, file: Remediation, *, trial: bool
+    connection: Connection,
+    target: Target,
+    vocabulary: Vocabulary,
+    spec: Spec,
+    file: Remediation,
+    objector: Objector,
+    *,
+    trial: bool,
 ) -> ColumnPlan:
     """Return what a run would do to one column; what cannot be mapped is added to `file`.
 
@@ -69,6 +78,7 @@ def plan_column(
         names = spellings(connection, target, vocabulary)
         for fault in faults_of(connection, target, vocabulary, names):
             file.add(fault)
+        objections = objector.about(target, names.known)
     look = Stopwatch()
     with reading:
         connection.unhurried(statement("look", **fragments(target), off=off(target)), values)
@@ -76,7 +86,8 @@ def plan_column(
         connection.unhurried(statement("bad_rows", **fragments(target)), values)
     pace = Trial(connection, target, vocabulary, names).pace(cut["keys"]) if trial else usual(target, "without a trial")
     seconds = reading.seconds + _LOOKS * look.seconds + pace.seconds(sizes, spec)
-    return ColumnPlan(target, changes, rows, pace.batches(sizes, spec), seconds, pace.unmeasured, file.count - before)
+    faults = file.count - before
+    return ColumnPlan(target, changes, rows, pace.batches(sizes, spec), seconds, pace.unmeasured, faults, objections)
 
 
 class Stopwatch:

@@ -1,11 +1,11 @@
 """What comes before the first batch: everything that can say no, and then everything that a run stands on.
 
 Nothing is written before all checks are passed. The order: lock, columns, objects of others, the run that is to go on,
-values that cannot be mapped, snapshot; then, in one transaction, the migration's own tables, functions and views; and
-only then the triggers, which need them, and the counts at the start.
+values that cannot be mapped, what the tables will not take, snapshot; then, in one transaction, the migration's own
+tables, functions and views; and only then the triggers, which need them, and the counts at the start.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.errors import RefusedError
@@ -17,6 +17,7 @@ from gateway.migration.guard import install_functions, install_triggers
 from gateway.migration.lock import take_lock
 from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
+from gateway.migration.objections import Objector
 from gateway.migration.objects import want_free
 from gateway.migration.progress import Reporter
 from gateway.migration.reads import install_views
@@ -57,6 +58,7 @@ def start(
             "a run wants a snapshot first: --snapshot DIR, --snapshot-ref TEXT, or, said aloud, --no-snapshot"
         )
     maps = _maps_without_faults(connection, targets, vocabulary, on_invalid, remediation)
+    _want_no_objection(connection, targets, vocabulary, maps, reporter)
     made = snapshot(targets) if before is None and snapshot is not None else ""
     numbered = connection.atomically(lambda: _installed(connection, targets, vocabulary))
     install_triggers(connection, numbered, vocabulary)
@@ -116,6 +118,26 @@ def _maps_without_faults(
             "\n".join([*file.told(), "nothing was written; correct them, or run with --on-invalid record"])
         )
     return maps
+
+
+def _want_no_objection(
+    connection: Connection,
+    targets: Sequence[Target],
+    vocabulary: Vocabulary,
+    maps: Mapping[tuple[str, str, str], Spellings],
+    reporter: Reporter,
+) -> None:
+    """Raise RefusedError with all that the tables will not take."""
+    objector = Objector(connection, vocabulary)
+    refused: list[str] = []
+    for target in (target for target in targets if target.place in maps):
+        for objection in objector.about(target, maps[target.place].known):
+            if objection.refuses:
+                refused.append(str(objection))
+            else:
+                reporter.note(str(objection))
+    if refused:
+        raise RefusedError("\n".join([*refused, "nothing was written; run again once the tables take these values"]))
 
 
 def has_work(connection: Connection, target: Target, vocabulary: Vocabulary) -> bool:

@@ -74,15 +74,6 @@ def test_row_that_a_trigger_meddles_with_is_not_called_migrated(
     assert migration.verify().code == 0
 
 
-def test_constraint_that_refuses_is_told(migration: Migration) -> None:
-    """A constraint of the table that does not take canonical names stops the run with its own words."""
-    migration.execute("ALTER TABLE portfoliocompanies ADD CHECK (stage <> 'seed') NOT VALID")
-    made = migration.run()
-    assert made.code == 1
-    assert "portfoliocompanies.stage, key 1" in made.err
-    assert "violates check constraint" in made.err
-
-
 def test_weights_at_the_edge_of_the_tolerance(bare: Migration) -> None:
     """A sum that is off by a millionth is taken, one that is off by more is not, and both are exact."""
     bare.execute("INSERT INTO fund_strategy_models VALUES (gen_random_uuid(), 1, '{\"Seed\": 0.9999990}')")

@@ -16,9 +16,10 @@ FILES = sorted(ROOM.rglob("*.sql"))
 _EXPRESSIONS = {
     "value", "fund", "suspect", "off", "where", "broken", "after_exactly", "meant_exactly", "columns", "legacy_columns",
     "field", "weight", "weighted", "canonical", "path", "names", "target", "column_name",
-    "child_columns", "parent_columns", "child_period", "parent_period",
+    "child_columns", "parent_columns", "child_period", "parent_period", "condition", "given", "match", "predicate",
+    "entries", "grouped", "row_columns",
 }  # fmt: skip
-_QUERIES = {"cut", "derive", "faults", "new_names", "old_names", "names_before", "names_now"}
+_QUERIES = {"cut", "derive", "faults", "new_names", "old_names", "names_before", "names_now", "rows"}
 _SPECIAL = {"tg_op", "tg_table_schema", "tg_table_name", "found"}  # PostgreSQL, "Trigger Functions", "Basic Statements"
 
 
@@ -40,7 +41,9 @@ class _Slots(defaultdict[str, str]):
             return ""
         if name in {"key_type", "column_type"}:
             return "text"
-        if name in {"body", "fingerprint", "home_name", "mark"} or (name == "schema" and self._file.stem == "session"):
+        if name in {"body", "fingerprint", "home_name", "mark", "relation"} or (
+            name == "schema" and self._file.stem == "session"
+        ):
             return "'literal'"
         return f"slot.{name}" if name in _EXPRESSIONS else f"slot_{name}"
 
