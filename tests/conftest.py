@@ -1,5 +1,6 @@
 """Tiers of all tests, and fixtures of those that speak HTTP. Being here, this file lets tests import `support`."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +12,16 @@ from support.tiers import guard as guard
 from support.tiers import guarded as guarded
 from support.tiers import is_unit, varies
 from support.upstream import RecordingUpstream
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start hear Ctrl-C, also where these tests run in the background.
+
+    A shell without job control starts background commands with SIGINT ignored, and children inherit that (POSIX.1-2017,
+    Shell Command Language, section 2.11).
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
