@@ -65,7 +65,7 @@ class Channel(Generic[Heard]):
         try:
             return self._decoder.decode(data)
         except msgspec.DecodeError as error:
-            raise MessageError(f"a message between processes is not understood: {error}") from error
+            raise MessageError("a message between processes is not understood") from error
 
     def close(self) -> None:
         """Let go of this end, once what was told is sent."""

@@ -192,7 +192,7 @@ class Workers:
             while (message := await channel.hear()) is not None:
                 self._hear(place, message)
         except MessageError as error:
-            _log.error("%s", error, extra={"worker": place.own})
+            _log.error("%s", error, exc_info=error, extra={"worker": place.own})
             place.kill()
         except OSError as error:
             _log.error("a worker cannot be started", extra={"worker": place.own, "error": cause_of(error)})
