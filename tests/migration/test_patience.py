@@ -26,7 +26,7 @@ COMMANDS = {
     "undo": (["migrate", "undo"], LOCK),
     "finish": (["migrate", "finish", "--yes"], LOCK),
     "reads": (["reads", "legacy"], "SELECT FROM stage_read_mode FOR UPDATE"),
-    "grant": (["reads", "grant", "pg_monitor"], "LOCK TABLE stage_read_mode IN ACCESS EXCLUSIVE MODE"),
+    "grant": (["reads", "grant", "pg_monitor"], "LOCK TABLE stage_migration_targets IN ACCESS EXCLUSIVE MODE"),
     "status": (["migrate", "status"], "LOCK TABLE stage_migration_runs IN ACCESS EXCLUSIVE MODE"),
     "guard": (["migrate", "guard", "refuse"], "SELECT FROM stage_migration_guard FOR UPDATE"),
 }
