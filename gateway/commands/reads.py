@@ -42,7 +42,7 @@ def _set(spec: SpecOption, config: ConfigOption, mode: ReadMode) -> None:
         made = generated(connection, ledger.registered(connection)) if mode == "legacy" else {}
     show(f"readers are shown {mode} values{'' if changed else ', as before'}")
     for table, names in made.items():
-        show(f"{table}: {', '.join(names)} still show canonical values, generated from what the table holds")
+        show(f"{table}: canonical values are still shown by {', '.join(names)}, generated from what the table holds")
 
 
 @reads.command()

@@ -209,7 +209,7 @@ def test_generated_columns_are_named(bare: Migration) -> None:
     made = bare.command("reads", "legacy")
     assert made.out.splitlines() == [
         "readers are shown legacy values",
-        "public.portfoliocompanies: loud still show canonical values, generated from what the table holds",
+        "public.portfoliocompanies: canonical values are still shown by loud, generated from what the table holds",
     ]
     assert bare.execute("SELECT stage, loud FROM portfoliocompanies_stages") == [("Seed", "SEED")]
     assert len(bare.command("reads", "canonical").out.splitlines()) == 1
