@@ -76,9 +76,16 @@ class Watch:
             with psycopg.connect(self._address, autocommit=True, row_factory=class_row(Blocked)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 while not self._over.wait(_LOOK_EVERY):
-                    self.seen = connection.execute(query, {"pid": self._pid}).fetchone() or self.seen
+                    self._note(connection.execute(query, {"pid": self._pid}).fetchone())
         except psycopg.Error:  # such as too many connections: then nobody is named
             return
+
+    def _note(self, found: Blocked | None) -> None:
+        """Keep what was found last; who holds a lock and which one are not read at one instant, so one may lack."""
+        if found is None:
+            return
+        if self.seen is None or found.relation is not None or found.pid != self.seen.pid:
+            self.seen = found
 
 
 def persistently(connection: psycopg.Connection[Any], work: Callable[[], _Result]) -> _Result:
