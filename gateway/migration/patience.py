@@ -76,11 +76,11 @@ class Watch:
             with psycopg.connect(self._address, autocommit=True, row_factory=class_row(Blocked)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 while not self._over.wait(_LOOK_EVERY):
-                    self._note(connection.execute(query, {"pid": self._pid}).fetchone())
+                    self.note(connection.execute(query, {"pid": self._pid}).fetchone())
         except psycopg.Error:  # such as too many connections: then nobody is named
             return
 
-    def _note(self, found: Blocked | None) -> None:
+    def note(self, found: Blocked | None) -> None:
         """Keep what was found last; who holds a lock and which one are not read at one instant, so one may lack."""
         if found is None:
             return

@@ -4,6 +4,7 @@ import ast
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -13,6 +14,7 @@ from support.migration import Ended, Migration
 
 import gateway.migration
 from gateway.migration import patience
+from gateway.migration.patience import Blocked, Watch
 
 LOCK = "LOCK TABLE portfoliocompanies IN ACCESS EXCLUSIVE MODE"
 WAITING = """SELECT EXISTS (
@@ -152,3 +154,16 @@ def test_every_transaction_is_begun_where_locks_are_waited_for() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "transaction"
     ]
     assert strays == []
+
+
+def test_name_of_a_table_is_not_lost(migration: Migration) -> None:
+    """A later look that finds the same holder, but not the table, takes nothing away; another holder is news."""
+    with migration.connect() as connection:
+        watch = Watch(connection)
+        holder = Blocked("public.t", 7, "psql", "app", None, "active")
+        watch.note(holder)
+        watch.note(replace(holder, relation=None))
+        watch.note(None)
+        assert watch.seen == holder
+        watch.note(replace(holder, relation=None, pid=8))
+        assert watch.seen == replace(holder, relation=None, pid=8)
