@@ -24,6 +24,10 @@ http {
   fastcgi_temp_path $folder/fastcgi;
   uwsgi_temp_path $folder/uwsgi;
   scgi_temp_path $folder/scgi;
+  $servers
+}
+""")
+PROXY = string.Template("""
   underscores_in_headers on;
   ignore_invalid_headers off;
   merge_slashes off;
@@ -40,25 +44,6 @@ http {
       proxy_pass_header Date;
     }
   }
-}
-""")
-
-
-ROUTING = string.Template("""
-daemon off;
-master_process off;
-pid $folder/nginx.pid;
-error_log $folder/error.log warn;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path $folder/body;
-  proxy_temp_path $folder/proxy;
-  fastcgi_temp_path $folder/fastcgi;
-  uwsgi_temp_path $folder/uwsgi;
-  scgi_temp_path $folder/scgi;
-  $servers
-}
 """)
 SERVER = string.Template("""
   server {
@@ -74,7 +59,7 @@ SERVER = string.Template("""
 def running(folder: Path, upstream: int) -> Iterator[int]:
     """Run nginx before an upstream, and give its port; skips the test where nginx is not installed."""
     port = _free_port()
-    with _serving(folder, CONFIG.substitute(folder=folder, port=port, upstream=upstream), [port]):
+    with _serving(folder, PROXY.substitute(port=port, upstream=upstream), [port]):
         yield port
 
 
@@ -86,7 +71,7 @@ def routing(folder: Path, locations: Mapping[str, str]) -> Iterator[list[int]]:
         SERVER.substitute(port=port, merge=merge, locations=text)
         for port, (merge, text) in zip(ports, locations.items(), strict=True)
     )
-    with _serving(folder, ROUTING.substitute(folder=folder, servers=servers), ports):
+    with _serving(folder, servers, ports):
         yield ports
 
 
@@ -97,12 +82,12 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, text: str, ports: Iterable[int]) -> Iterator[None]:
+def _serving(folder: Path, servers: str, ports: Iterable[int]) -> Iterator[None]:
     binary = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if binary is None:
         pytest.skip("needs nginx, which `make test` installs on Debian")
     config = folder / "nginx.conf"
-    config.write_text(text)
+    config.write_text(CONFIG.substitute(folder=folder, servers=servers))
     process = subprocess.Popen([binary, "-c", config, "-p", folder], stderr=subprocess.DEVNULL)
     try:
         for port in ports:
