@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         description="where overrides outlive the process: a directory, or redis:// for several replicas",
     )
     watch_config: bool = Field(default=False, description="reload also when the content of the file changes")
+    lane: bool = Field(
+        default=True,
+        description="carry plain small requests in the express lane; off, for diagnosis and comparison, none is",
+    )
     dry_run: bool | None = Field(default=None, validation_alias=AliasChoices(*_DRY_RUN))
 
     @model_validator(mode="before")

@@ -37,6 +37,7 @@ def test_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -
         "state": "/home/someone/.local/state/stage-gateway",
         "workers": 1,
         "watch_config": False,
+        "lane": True,
         "dry_run": None,
     }
 
@@ -55,6 +56,8 @@ GIVEN: list[tuple[str, str, str, object]] = [
     ("STAGE_GATEWAY_DATABASE_URL", "postgresql://db/app", "database_url", "postgresql://db/app"),
     ("STAGE_GATEWAY_WORKERS", "4", "workers", 4),
     ("STAGE_GATEWAY_WATCH_CONFIG", "true", "watch_config", True),
+    ("STAGE_GATEWAY_LANE", "off", "lane", False),
+    ("STAGE_GATEWAY_LANE", "on", "lane", True),
     ("DRY_RUN", "true", "dry_run", True),
     ("DRY_RUN", "false", "dry_run", False),
     ("STAGE_GATEWAY_DRY_RUN", "true", "dry_run", True),
