@@ -11,9 +11,17 @@ a single stage does not.
     for _ in inspection.closing():          # the same; `finish` does it where nobody waits
         ...
     decision = inspection.finish()          # None: there was nothing to inspect
+
+Most bodies are short and good. One that is at hand whole may be judged by one look, without turns:
+
+    if inspection.judge_whole(body):        # False: nothing was taken, go the way above
+        decision = inspection.finish()
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
@@ -28,8 +36,15 @@ from gateway.stages.turns import Turns, at_once
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
 
-# Compared with - for _: to CGI and its kin the two are one.
-METHOD_OVERRIDE_HEADERS = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+# To CGI and its kin - and _ are one, so every spelling of these names counts.
+METHOD_OVERRIDE_HEADERS = frozenset(
+    b"".join(spelling)
+    for name in (b"x-http-method-override", b"x-http-method", b"x-method-override")
+    for spelling in product(*((b"-", b"_") if part == b"-" else (part,) for part in re.split(rb"(-)", name)))
+)
+
+
+_PLAIN_STANDING = MappingProxyType({mode: Standing(mode, mode) for mode in Mode})
 
 
 class Head(NamedTuple):
@@ -79,6 +94,7 @@ class Inspection:
         "_reason",
         "_received",
         "_required",
+        "_taken_whole",
         "fault",
         "method_override",
         "mode",
@@ -89,11 +105,12 @@ class Inspection:
         self._match = match
         self._policy = policy
         self.mode = less_strict(match.endpoint.mode, override)
-        self.method_override = any(name.replace(b"_", b"-") in METHOD_OVERRIDE_HEADERS for name in head.headers)
+        self.method_override = not METHOD_OVERRIDE_HEADERS.isdisjoint(head.headers)
         self.fault: Exception | None = None
         self._required = head.method in REQUIRING_METHODS
         self._findings = Findings()
         self._received = 0
+        self._taken_whole = False
         self._judge = match.endpoint.judge
         self._body: BodyJudge | None = None
         self._closing: Turns[None] | None = None
@@ -136,6 +153,38 @@ class Inspection:
     def enough(self) -> bool:
         """Whether as many different findings are known as a report lists."""
         return self._body is not None and self._body.enough
+
+    def judge_whole(self, body: bytes) -> bool:
+        """Judge a body that is at hand whole, as it came, by one fast look that can only say "all good".
+
+        True says that the body was taken and is good: `finish` has the decision at once. False says nothing of the
+        body, and nothing was taken or changed: it has to be fed then.
+        """
+        if not body or self.ended or self._received or not self._is_open(len(body)):
+            return False
+        judge, findings = self._judge, self._findings
+        if judge.outline is None or len(body) > judge.sizes.whole:
+            return False
+        try:
+            seen = judge.outline.look(body, required=self._required)
+        except Exception:  # fed, it fails again, and that becomes the decision
+            return False
+        if seen is None:
+            return False
+        self._received = len(body)
+        self._taken_whole = True
+        findings.values += seen.values
+        findings.fund = seen.fund
+        return True
+
+    def _is_open(self, size: int) -> bool:
+        """Whether the head lets a body of this size be looked into as it is."""
+        coding = self._coding
+        if coding is None:  # a chunked body's fields are looked at when it is certain that there is a body
+            if objection_to_media(self._head.header(b"content-type")) is not None:
+                return False
+            coding = coding_of(self._head.header(b"content-encoding"))
+        return coding is Coding.IDENTITY and size <= self._policy.max_body_bytes
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, as they came."""
@@ -185,7 +234,8 @@ class Inspection:
 
     def finish(self, *, whole: bool = True) -> Decision | None:
         """Return the decision on what was fed, None when there was nothing to inspect; `whole` as in `closing`."""
-        at_once(self.closing(whole=whole))
+        if not (self._taken_whole and self._findings.count == 0):  # then there is nothing left to do
+            at_once(self.closing(whole=whole))
         try:
             verdict = self._verdict(whole=whole)
         except Exception as error:
@@ -256,13 +306,14 @@ class Inspection:
         self._end(Reason.INTERNAL_ERROR)
 
     def _verdict(self, *, whole: bool) -> Verdict | None:
-        if self._reason is None and self._decoder is None and whole:
+        had_body = self._decoder is not None or self._taken_whole
+        if self._reason is None and not had_body and whole:
             self._report_absent_body()
         findings = self._findings
         if self._reason is not None:
             position = findings.position if self._reason is Reason.UNPARSEABLE else None
             return whole_request(self._reason, values=findings.values, fund=findings.fund, position=position)
-        if self._decoder is None and findings.values == 0:
+        if not had_body and findings.values == 0:
             return None
         return findings.verdict(lower_bound=not whole)
 
@@ -281,7 +332,7 @@ class Inspection:
 
     def _standing(self, fund: str | None) -> Standing:
         if self.mode is not Mode.ENFORCE:
-            return Standing(self.mode, self.mode)
+            return _PLAIN_STANDING[self.mode]
         demoted = self._demotion()
         if demoted is not None:
             return Standing(self.mode, Mode.WARN, demoted)

@@ -13,11 +13,15 @@ from gateway.stages.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes: of a window, of one that had to grow, and of a body without windows that is kept for one parse."""
+    """Bytes: of a window, of one that had to grow, of a body without windows that is kept for one parse.
+
+    `whole` is that of a body which, when it is at hand whole, is looked at once.
+    """
 
     window: int = 64 * 1024
     largest: int = 128 * 1024
     collected: int = 128 * 1024
+    whole: int = 256 * 1024
 
 
 class Judge:

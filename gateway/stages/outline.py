@@ -166,7 +166,7 @@ class _Fund:
 class _Keys:
     def __init__(self, vocabulary: Vocabulary, tolerance: float | None) -> None:
         stage: Any = Literal[vocabulary.canonical]
-        self.kind = dict[stage, Any if tolerance is None else float]  # type: ignore[misc]  # made at run time
+        self.kind = dict[stage, msgspec.Raw if tolerance is None else float]  # type: ignore[misc]  # made at run time
         self._tolerance = tolerance
 
     def note(self, value: Any, seen: Seen) -> bool:
