@@ -271,7 +271,7 @@ def end(
         run = ledger.latest_run(connection)
         if run is not None and run.status != "undone":  # a start that failed left no run, and nothing to verify
             with session.connected("verify", writes=False) as other:
-                report = verify(other, session.vocabulary, sample=SAMPLE, seed=0)
+                report = verify(other, session.vocabulary, session.spec.column_places(), sample=SAMPLE, seed=0)
             if not report.holds:
                 show(
                     f"verify finds {counted(len(report.violations), 'violation')}, nothing was removed; "

@@ -37,7 +37,7 @@ def verify_database(
     with session.connected("verify", writes=False) as connection:
         ledger.want_installed(connection)
         ledger.want_in_place(connection)
-        report = verify(connection, session.vocabulary, sample=sample, seed=chosen)
+        report = verify(connection, session.vocabulary, session.spec.column_places(), sample=sample, seed=chosen)
     now = datetime.now(UTC)
     if output is not None:
         document = {"time": now.isoformat(timespec="seconds"), **report.document()}

@@ -108,6 +108,10 @@ class Spec(_Member):
         """Return schema and name of a table."""
         return split(table.table, self.schema_)
 
+    def column_places(self) -> list[tuple[str, str, str]]:
+        """Return schema, table and column of every column."""
+        return [(*self.place(table), column.column) for table in self.tables for column in table.columns]
+
     def view(self, table: Table) -> str:
         """Return the name of the view of a table, which is in the table's schema."""
         return table.view or view_of(self.place(table)[1])

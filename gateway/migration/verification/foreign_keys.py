@@ -36,12 +36,18 @@ def _orphans(key: Mapping[str, Any]) -> sql.Composed:
     parent = [sql.Identifier("p", name) for name in key["parent_columns"]]
     tables = {side: sql.Identifier(key[f"{side}_schema"], key[side]) for side in ("child", "parent")}
     if not key["over_a_period"]:
-        return query("orphans", **tables, child_columns=_listed(child), parent_columns=_listed(parent))
+        return query("orphans", **tables, **_joined(child, parent, key["operators"]))
     *child, child_period = child  # the period stands last
     *parent, parent_period = parent
-    columns = {"child_columns": _listed(child), "parent_columns": _listed(parent)}
-    return query("uncovered", **tables, **columns, child_period=child_period, parent_period=parent_period)
+    slots = _joined(child, parent, key["operators"][:-1])
+    return query("uncovered", **tables, **slots, child_period=child_period, parent_period=parent_period)
 
 
-def _listed(columns: Sequence[sql.Composable]) -> sql.Composed:
-    return sql.SQL(", ").join(columns)
+def _joined(
+    child: Sequence[sql.Composable], parent: Sequence[sql.Composable], operators: Sequence[Any]
+) -> dict[str, sql.Composable]:
+    equal = [
+        sql.SQL("{} {} {}").format(above, sql.SQL(operator), below)
+        for above, operator, below in zip(parent, operators, child, strict=True)
+    ]
+    return {"child_columns": sql.SQL(", ").join(child), "match": sql.SQL(" AND ").join(equal)}

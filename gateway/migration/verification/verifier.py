@@ -1,6 +1,6 @@
 """The checks. All of them read one snapshot, so that traffic that goes on cannot come between two of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -17,27 +17,36 @@ from gateway.migration.wording import counted
 from gateway.stages.vocabulary import Vocabulary, fingerprint
 
 _IMAGES = ("before", "now")
+Place = tuple[str, str, str]  # schema, table, column
 MOST_NAMED = 20  # keys in a line; the count is always whole
 
 
-def verify(connection: Connection, vocabulary: Vocabulary, *, sample: int, seed: int) -> Report:
-    """Return the report of all checks; the database must have been migrated since the last finish."""
+def verify(
+    connection: Connection, vocabulary: Vocabulary, places: Sequence[Place], *, sample: int, seed: int
+) -> Report:
+    """Return the report of all checks; the database must have been migrated since the last finish.
+
+    `places` are the columns of the migration file. Those that were migrated are checked though it no longer names them.
+    """
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
-    return connection.atomically(lambda: _report(connection, vocabulary, sample=sample, seed=seed))
+    return connection.atomically(lambda: _report(connection, vocabulary, places, sample=sample, seed=seed))
 
 
-def _report(connection: Connection, vocabulary: Vocabulary, *, sample: int, seed: int) -> Report:
+def _report(
+    connection: Connection, vocabulary: Vocabulary, places: Sequence[Place], *, sample: int, seed: int
+) -> Report:
     server = connection.info.server_version
     versions = {"gateway": __version__, "postgresql": f"{server // 10000}.{server % 10000}"}
     report = Report(versions, vocabulary.fingerprint, seed, sample)
-    _check(connection, report, vocabulary)
+    _check(connection, report, vocabulary, places)
     return report
 
 
-def _check(connection: Connection, report: Report, vocabulary: Vocabulary) -> None:
+def _check(connection: Connection, report: Report, vocabulary: Vocabulary, places: Sequence[Place]) -> None:
     connection.execute("SET LOCAL statement_timeout = 0")
     columns = connection.execute(query("columns")).fetchall()
+    _columns(report, places, [row["identity"] for row in columns])
     _batches(connection, report, vocabulary)
     lineage = _lineage(connection, report)
     for row in columns:
@@ -50,6 +59,15 @@ def _check(connection: Connection, report: Report, vocabulary: Vocabulary) -> No
         check.sample(report.sample, report.seed)
         check.stages()
     foreign_keys.check(connection, report)
+
+
+def _columns(report: Report, places: Sequence[Place], migrated: Sequence[Mapping[str, Any]]) -> None:
+    report.check("columns")
+    known = {(column["schema"], column["table"], column["column"]) for column in migrated}
+    for place in places:
+        if place not in known:
+            what = "stands in the migration file and was never migrated; first: stage-gateway migrate run"
+            report.add("columns", ".".join(place), what)
 
 
 def _batches(connection: Connection, report: Report, vocabulary: Vocabulary) -> None:
@@ -141,8 +159,8 @@ class _Column:
         expected = start + row["change"]
         if row["rows"] != expected:
             what = f"{counted(row['rows'], 'row')}, expected {expected}: {start} at the start, {row['change']:+} since"
-            if row["is_partition"]:  # a statement on the partitioned table fires none of the triggers that count
-                what += "; what comes or goes through the partitioned table is not counted"
+            if row["has_parent"]:  # a statement on a table above this one fires none of the triggers that count
+                what += "; what comes or goes through the partitioned table, or one it inherits from, is not counted"
                 self._report.information.append(f"{self._place}: {what}")
             else:
                 self._report.add("rows", self._place, what)

@@ -117,8 +117,8 @@ def test_report_holds_versions_counts_and_checks(migrated: Migration) -> None:
     assert document["sample"] == {"size": 5, "seed": 7, "diffs": []}
     assert set(document["versions"]) == {"gateway", "postgresql"}
     assert {check["check"] for check in document["checks"]} == {
-        "batches", "vocabulary", "objects", "canonical", "rows", "nulls", "weights", "undo rows", "sample", "stages",
-        "foreign keys",
+        "columns", "batches", "vocabulary", "objects", "canonical", "rows", "nulls", "weights", "undo rows", "sample",
+        "stages", "foreign keys",
     }  # fmt: skip
     stage = next(count for count in document["counts"] if count["column"] == "public.portfoliocompanies.stage")
     assert (stage["rows"], stage["rowsAtStart"]) == (160, 160)
@@ -245,6 +245,39 @@ def _stages(migration: Migration, tables: str, name: str = "t") -> None:
     migration.migrated()
 
 
+def test_foreign_key_is_checked_by_its_own_operator(bare: Migration) -> None:
+    """Texts that a type of another schema takes for equal refer to each other; a row that refers to none is found."""
+    if not bare.execute("SELECT FROM pg_available_extensions WHERE name = 'citext'"):
+        pytest.skip("this PostgreSQL has no citext")
+    _stages(
+        bare,
+        "CREATE SCHEMA extensions; CREATE EXTENSION citext SCHEMA extensions;"
+        "CREATE TABLE currencies (code extensions.citext PRIMARY KEY); INSERT INTO currencies VALUES ('eur');"
+        "CREATE TABLE t (id int PRIMARY KEY, stage text, code extensions.citext REFERENCES currencies);"
+        "INSERT INTO t VALUES (1, 'Seed', 'EUR')",
+    )
+    made = bare.verify()
+    assert made.code == 0, made.out
+    bare.execute(f"{AS_REPLICA}DELETE FROM currencies")
+    assert "public.t, t_code_fkey: 1 row refers to none in currencies" in bare.verify().out
+
+
+def test_column_of_the_file_that_was_never_migrated_is_a_violation(bare: Migration) -> None:
+    """A table that came into the migration file after the last run is not passed over, nor by finish."""
+    _stages(bare, "CREATE TABLE t (id int PRIMARY KEY, stage text); INSERT INTO t VALUES (1, 'Seed')")
+    bare.execute("CREATE TABLE u (id int PRIMARY KEY, stage text); INSERT INTO u VALUES (1, 'Seed')")
+    column = {"column": "stage", "shape": "value"}
+    bare.specify(tables=[{"table": name, "key": "id", "columns": [column]} for name in ("t", "u")])
+    made = bare.verify()
+    assert made.code == 1
+    assert "violation: columns: public.u.stage: stands in the migration file and was never migrated" in made.out
+    assert bare.command("migrate", "finish", "--yes").code == 1
+    bare.migrated()
+    assert bare.verify().code == 0
+    bare.specify(tables=[{"table": "u", "key": "id", "columns": [column]}])
+    assert bare.verify().code == 0
+
+
 def test_rows_through_a_partitioned_table_are_information(bare: Migration) -> None:
     """An insert on the parent fires no trigger of the partition that counts; that is told, and is no violation."""
     _stages(
@@ -255,7 +288,20 @@ def test_rows_through_a_partitioned_table_are_information(bare: Migration) -> No
     bare.execute("INSERT INTO whole VALUES (2, 'seed')")
     made = bare.verify()
     assert made.code == 0, made.out
-    assert "what comes or goes through the partitioned table is not counted" in made.out
+    assert "what comes or goes through the partitioned table, or one it inherits from, is not counted" in made.out
+
+
+def test_rows_that_go_through_an_inherited_table_are_information(bare: Migration) -> None:
+    """A DELETE on the table that this one inherits from fires none of its triggers that count; so it is told too."""
+    _stages(
+        bare,
+        "CREATE TABLE whole (id int, stage text); CREATE TABLE t (PRIMARY KEY (id)) INHERITS (whole);"
+        "INSERT INTO t VALUES (1, 'Seed'), (2, 'Seed')",
+    )
+    bare.execute("DELETE FROM whole WHERE id = 2")
+    made = bare.verify()
+    assert made.code == 0, made.out
+    assert "1 row, expected 2: 2 at the start, +0 since; what comes or goes through" in made.out
 
 
 def test_orphans_under_a_constraint_that_is_not_valid_are_information(bare: Migration) -> None:

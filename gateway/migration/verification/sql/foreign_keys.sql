@@ -9,6 +9,11 @@ SELECT
     JOIN pg_attribute AS a ON a.attrelid = con.conrelid AND a.attnum = k.number ORDER BY k.place) AS child_columns,
   ARRAY(SELECT a.attname::text FROM unnest(con.confkey) WITH ORDINALITY AS k (number, place)
     JOIN pg_attribute AS a ON a.attrelid = con.confrelid AND a.attnum = k.number ORDER BY k.place) AS parent_columns,
+  -- That of the constraint, with its schema: nothing but the migration's schema is on the search path.
+  ARRAY(SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+    FROM unnest(con.conpfeqop) WITH ORDINALITY AS k (operator, place)
+    JOIN pg_operator AS o ON o.oid = k.operator
+    JOIN pg_namespace AS n ON n.oid = o.oprnamespace ORDER BY k.place) AS operators,
   has_table_privilege(child.oid, 'SELECT') AND has_table_privilege(parent.oid, 'SELECT') AS may_read
 FROM pg_constraint AS con
 JOIN pg_class AS child ON child.oid = con.conrelid

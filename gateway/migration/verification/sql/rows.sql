@@ -10,6 +10,8 @@ SELECT
     SELECT count(*) FROM stage_migration_seen AS s WHERE s.target_id = %(target)s AND s.name IS NULL
   ) AS nulls_seen,
   EXISTS (
-    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = %(schema)s AND c.relname = %(table_name)s AND c.relispartition
-  ) AS is_partition
+    SELECT FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(table_name)s
+  ) AS has_parent

@@ -3,6 +3,6 @@
 SELECT count(*) AS rows
 FROM {child} AS c
 WHERE num_nulls({child_columns}, {child_period}) = 0 AND NOT coalesce(
-  (SELECT range_agg({parent_period}) @> {child_period} FROM {parent} AS p WHERE ({parent_columns}) = ({child_columns})),
+  (SELECT range_agg({parent_period}) @> {child_period} FROM {parent} AS p WHERE {match}),
   false
 )
