@@ -18,7 +18,7 @@ from support.clock import PATIENCE
 from support.process import COMMAND, Gateway, configuration
 from typer.main import get_command
 
-from gateway.cli import app, main
+from gateway.cli import command_line, main
 
 STRATEGIES = "/api/portfolio/strategies"
 COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode"]
@@ -108,7 +108,7 @@ def test_options_name_what_they_take() -> None:
         for below in getattr(command, "commands", {}).values():
             yield from options(below)
 
-    found = list(options(get_command(app)))
+    found = list(options(get_command(command_line())))
     assert len(found) > 20
     assert [option.opts for option in found if option.metavar is None] == []
 

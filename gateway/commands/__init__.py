@@ -1,1 +1,1 @@
-"""Commands of the command line that come in groups. Arguments and exit codes, and one call into a room below."""
+"""The commands of the command line, each a function: arguments and exit codes, and one call into a room below."""

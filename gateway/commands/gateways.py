@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +27,7 @@ AdminOption = Annotated[
     ),
 ]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400})
 
 
 def status(admin: AdminOption = None, as_json: JsonOption = False) -> int:

@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
-from gateway.commands.plan import REMEDIATION, RemediationOption, plan
+from gateway.commands.plan import REMEDIATION, RemediationOption
 from gateway.commands.session import ConfigOption, Session, SpecOption
-from gateway.migration import control, ledger
+from gateway.migration import control, finishing, ledger
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection
 from gateway.migration.faults import recorded_faults
-from gateway.migration.finishing import finish, undo_rows, want_ours
 from gateway.migration.guard import guard_status, set_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.metrics import MigrationMetrics, served
@@ -34,13 +33,6 @@ from gateway.stages.vocabulary import Vocabulary
 SAMPLE = 100
 MOST_LINES = 20  # of a list for people; machines get all
 
-migrate = typer.Typer(
-    help="Make the stages that are stored in PostgreSQL canonical, and undo it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-migrate.command()(plan)
-
 
 @contextmanager
 def _reporter() -> Iterator[Reporter]:
@@ -51,7 +43,6 @@ def _reporter() -> Iterator[Reporter]:
         yield JsonLines(lambda line: typer.echo(line))
 
 
-@migrate.command()
 def run(
     spec: SpecOption = None,
     config: ConfigOption = None,
@@ -130,7 +121,6 @@ def _snapshot(session: Session, folder: Path | None, name: str | None, *, no_sna
     return None
 
 
-@migrate.command()
 def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Tell how far the migration is.
 
@@ -170,7 +160,6 @@ def _seen(names: int) -> str:
     return f"{counted(names, 'name')} came in that {'is' if names == 1 else 'are'} not canonical"
 
 
-@migrate.command()
 def pause(spec: SpecOption = None, config: ConfigOption = None) -> None:
     """Let the run under way stop after its batch. Exit 1 when there is none.
 
@@ -179,7 +168,6 @@ def pause(spec: SpecOption = None, config: ConfigOption = None) -> None:
     _pause(spec, config, paused=True)
 
 
-@migrate.command()
 def resume(spec: SpecOption = None, config: ConfigOption = None) -> None:
     """Let a paused run go on. Exit 1 when there is none; a run that was killed goes on with: migrate run.
 
@@ -195,7 +183,6 @@ def _pause(spec: Path | None, config: Path | None, *, paused: bool) -> None:
     show("paused, after the batch under way" if paused else "going on")
 
 
-@migrate.command()
 def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
     """Restore every changed value, to the letter, but for those that were edited since. They are listed.
 
@@ -224,7 +211,6 @@ def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
         reporter.note(f"{done}, {left:,} edited since and left alone")
 
 
-@migrate.command()
 def guard(
     mode: Annotated[
         Literal["record", "refuse", "off"] | None, typer.Argument(help="What to do about names coming in; none: show.")
@@ -251,8 +237,7 @@ def guard(
         show(f"guard: {seen['mode']}; {_seen(seen['seen'])}")
 
 
-@migrate.command(name="finish")
-def end(
+def finish(
     spec: SpecOption = None,
     config: ConfigOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only tell what would be lost.")] = False,
@@ -266,8 +251,8 @@ def end(
         ledger.want_installed(connection)
         ledger.want_in_place(connection)
         take_lock(connection)
-        want_ours(connection)
-        rows = undo_rows(connection)
+        finishing.want_ours(connection)
+        rows = finishing.undo_rows(connection)
         run = ledger.latest_run(connection)
         if run is not None and run.status != "undone":  # a start that failed left no run, and nothing to verify
             with session.connected("verify", writes=False) as other:
@@ -284,6 +269,6 @@ def end(
                 "which can then no longer be undone; say --yes to do it"
             )
             return 1
-        finish(connection)
+        finishing.finish(connection)
     show(f"finished; {counted(rows, 'value')} can no longer be undone")
     return 0

@@ -9,14 +9,7 @@ from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration import ledger
 from gateway.migration.reads import ReadMode, generated, grant_reads, reads_status, set_reads
 
-reads = typer.Typer(
-    help="Let readers of the views see the values before the migration, and the present ones again.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 
-
-@reads.command()
 def legacy(spec: SpecOption = None, config: ConfigOption = None) -> None:
     """Show readers the values as they were before the migration.
 
@@ -25,7 +18,6 @@ def legacy(spec: SpecOption = None, config: ConfigOption = None) -> None:
     _set(spec, config, "legacy")
 
 
-@reads.command()
 def canonical(spec: SpecOption = None, config: ConfigOption = None) -> None:
     """Show readers the tables as they are.
 
@@ -45,7 +37,6 @@ def _set(spec: SpecOption, config: ConfigOption, mode: ReadMode) -> None:
         show(f"{table}: canonical values are still shown by {', '.join(names)}, generated from what the table holds")
 
 
-@reads.command()
 def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Tell which values readers are shown, and since when.
 
@@ -62,7 +53,6 @@ def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOp
         show(f"{mode['mode']}, since {since}, set by {mode['changed_by']}")
 
 
-@reads.command()
 def grant(
     role: Annotated[
         str,

@@ -13,12 +13,12 @@ from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.errors import GatewayError
 from gateway.migration import ledger
+from gateway.migration.verification import verifier
 from gateway.migration.verification.report import Report
-from gateway.migration.verification.verifier import verify
 from gateway.migration.wording import counted
 
 
-def verify_database(
+def verify(
     spec: SpecOption = None,
     config: ConfigOption = None,
     sample: Annotated[
@@ -37,7 +37,9 @@ def verify_database(
     with session.connected("verify", writes=False) as connection:
         ledger.want_installed(connection)
         ledger.want_in_place(connection)
-        report = verify(connection, session.vocabulary, session.spec.column_places(), sample=sample, seed=chosen)
+        report = verifier.verify(
+            connection, session.vocabulary, session.spec.column_places(), sample=sample, seed=chosen
+        )
     now = datetime.now(UTC)
     if output is not None:
         document = {"time": now.isoformat(timespec="seconds"), **report.document()}

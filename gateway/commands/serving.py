@@ -1,0 +1,52 @@
+"""`stage-gateway serve` and `demo`: run a gateway until it is told to end."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.commands.running import ConfigOption, run, settings_with
+from gateway.rules.load import load
+from gateway.telemetry.logs import set_up
+
+# What carries HTTP is imported when a command runs: it takes longer than all the rest of a short command.
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Run the gateway. SIGHUP reloads the file, SIGTERM drains and ends.
+
+    Where it listens comes from the environment: STAGE_GATEWAY_HOST and STAGE_GATEWAY_PORT (0.0.0.0, 8080), for the
+    admin port STAGE_GATEWAY_ADMIN_HOST and STAGE_GATEWAY_ADMIN_PORT (127.0.0.1, 8081).
+
+    Example: stage-gateway serve --config config/gateway.json
+    """
+    from gateway.server.app import App
+
+    settings = settings_with(config=config)
+    set_up(settings.log_level, settings.log_format)
+
+    async def work() -> None:
+        await App(settings, load(settings.config, dry_run=settings.dry_run)).run()
+
+    run(work())
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Make the requests, show the answers, and end.")] = False,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="Port of the gateway; 0 takes any free one.")] = None,
+    admin_port: Annotated[int | None, typer.Option(metavar="PORT", help="Admin port; 0 takes any free one.")] = None,
+    upstreams: Annotated[
+        bool, typer.Option("--upstreams", help="Run the upstreams alone, where the configuration has them.")
+    ] = False,
+) -> int:
+    """Run the gateway before two small built-in upstreams, and print requests to try.
+
+    Example: stage-gateway demo --once --port 0 --admin-port 0
+    """
+    from gateway.demo.run import run_demo, run_upstreams
+
+    settings = settings_with(port=port, admin_port=admin_port)
+    if upstreams:
+        run(run_upstreams(load(settings.config), typer.echo))
+        return 0
+    set_up("warning" if settings.log_level.lower() == "info" else settings.log_level, settings.log_format)
+    return 0 if run(run_demo(settings, typer.echo, once=once)) else 1
