@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from gateway.proxy.explain import explain
 from gateway.rollout.endpoints import Endpoint
 from gateway.rules.load import Rules, load, parse, warnings
-from gateway.rules.model import DEFAULT_ENDPOINTS, schema
+from gateway.rules.model import default_endpoints, schema
 from gateway.stages.vocabulary import DEFAULT_ALIASES, Vocabulary
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -162,7 +162,7 @@ def walk() -> Iterator[tuple[str, Rules]]:
                 yield f"{path.name} at {percent} %", stepped(document, percent)
         elif path.name == "b-monte-carlo.json":
             for percent in (10, 25, 50, 100):
-                endpoints = json.loads(json.dumps(DEFAULT_ENDPOINTS))
+                endpoints = default_endpoints()
                 endpoints[SIMULATE]["enforcementPercent"] = percent
                 yield f"{path.name}, simulate at {percent} %", stepped({**document, "endpoints": endpoints})
         else:

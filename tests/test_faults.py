@@ -12,18 +12,18 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gateway.faults import OTHER, Spelt, no_json, type_problems
 from gateway.migration.spec import Spec
-from gateway.rules.model import DEFAULT_ENDPOINTS, File
+from gateway.rules.model import File, default_endpoints
 from gateway.server.control import ModeCall, Webhook
 from gateway.settings import Settings
 
 CONFIG = Path("config")
-ENDPOINT = {**DEFAULT_ENDPOINTS["/api/portfolio/strategies"], "enforcementPercent": 5, "weightTolerance": 0.1}
+ENDPOINT = {**default_endpoints()["/api/portfolio/strategies"], "enforcementPercent": 5, "weightTolerance": 0.1}
 WHOLE: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (
         File,
         {
             **json.loads((CONFIG / "gateway.json").read_text()),
-            "endpoints": {"/a": {**ENDPOINT, "autoDemote": True}, **DEFAULT_ENDPOINTS},
+            "endpoints": {"/a": {**ENDPOINT, "autoDemote": True}, **default_endpoints()},
             "vocabulary": {"canonical": ["seed"], "aliases": {"s": "seed"}, "acceptAliases": True},
             "upstreams": {"portfolio": {"url": "https://a", "caFile": "a.pem"}},
         },

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -21,13 +22,9 @@ from gateway.rules.load import Rules, load
 from gateway.server.app import App
 from gateway.settings import Settings
 
-_SAMPLES: dict[str, type[Portfolio] | type[MonteCarlo]] = {"portfolio": Portfolio, "monteCarlo": MonteCarlo}
-_STRATEGY = {
-    "name": "Core early stage",
-    "modelType": "strategic",
-    "checkSizeRange": {"min": 250_000, "max": 2_000_000},
-    "sectorAllocation": {"fintech": 0.5, "health": 0.5},
-}
+_SAMPLES: Mapping[str, type[Portfolio] | type[MonteCarlo]] = MappingProxyType(
+    {"portfolio": Portfolio, "monteCarlo": MonteCarlo}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +46,50 @@ class Trial:
         return shlex.join([*parts, address + self.target])
 
 
-TRIALS = (
-    Trial(
-        "passes: every stage is canonical",
-        "POST",
-        "/api/portfolio/strategies?fundId=1",
-        {**_STRATEGY, "stageAllocation": {"seed": 0.4, "series-a": 0.6}},
-        201,
-    ),
-    Trial(
-        "is refused with 422: the endpoint persists, and is at enforce",
-        "POST",
-        "/api/portfolio/strategies?fundId=1",
-        {**_STRATEGY, "stageAllocation": {"Seed": 0.4, "Series A": 0.6}},
-        422,
-    ),
-    Trial(
-        "passes with a warning: reads never block",
-        "GET",
-        "/api/funds/7/companies?stage=Series%20A",
-        None,
-        200,
-        "X-Stage-Warning",
-    ),
-    Trial(
-        "passes, and would be refused at enforce: the endpoint is at warn under dry run",
-        "POST",
-        "/api/monte-carlo/simulate",
-        {
-            "fundId": 1,
-            "runs": 1000,
-            "stageDistribution": [{"stage": "preseed", "weight": 0.4}, {"stage": "seed", "weight": 0.6}],
-        },
-        200,
-        "X-Stage-Would-Reject",
-    ),
-)
+def trials() -> tuple[Trial, ...]:
+    """Return the requests of the demo, each with what it shows."""
+    strategy = {
+        "name": "Core early stage",
+        "modelType": "strategic",
+        "checkSizeRange": {"min": 250_000, "max": 2_000_000},
+        "sectorAllocation": {"fintech": 0.5, "health": 0.5},
+    }
+    return (
+        Trial(
+            "passes: every stage is canonical",
+            "POST",
+            "/api/portfolio/strategies?fundId=1",
+            {**strategy, "stageAllocation": {"seed": 0.4, "series-a": 0.6}},
+            201,
+        ),
+        Trial(
+            "is refused with 422: the endpoint persists, and is at enforce",
+            "POST",
+            "/api/portfolio/strategies?fundId=1",
+            {**strategy, "stageAllocation": {"Seed": 0.4, "Series A": 0.6}},
+            422,
+        ),
+        Trial(
+            "passes with a warning: reads never block",
+            "GET",
+            "/api/funds/7/companies?stage=Series%20A",
+            None,
+            200,
+            "X-Stage-Warning",
+        ),
+        Trial(
+            "passes, and would be refused at enforce: the endpoint is at warn under dry run",
+            "POST",
+            "/api/monte-carlo/simulate",
+            {
+                "fundId": 1,
+                "runs": 1000,
+                "stageDistribution": [{"stage": "preseed", "weight": 0.4}, {"stage": "seed", "weight": 0.6}],
+            },
+            200,
+            "X-Stage-Would-Reject",
+        ),
+    )
 
 
 def _configuration(ports: Mapping[str, int]) -> dict[str, Any]:
@@ -157,7 +162,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], *, once: bool) 
     address = f"http://127.0.0.1:{port}"
     say(f"The gateway serves on {address}, its metrics and status are on http://127.0.0.1:{admin}.")
     say(f"It runs with {settings.config}; change the file, then reload it: kill -HUP {os.getpid()}\n")
-    for trial in TRIALS:
+    for trial in trials():
         say(f"# {trial.title}\n{trial.curl(address)}\n")
     if not once:
         say("Press Ctrl-C to end.")
@@ -173,7 +178,7 @@ async def try_all(address: str, say: Callable[[str], None]) -> bool:
     """Make every request of the demo, show the answers; returns whether each was as it should be."""
     good = True
     async with aiohttp.ClientSession(trust_env=False) as session:
-        for trial in TRIALS:
+        for trial in trials():
             url = address + trial.target
             async with session.request(trial.method, url, json=trial.body) as response:
                 text = await response.text()

@@ -7,26 +7,25 @@ leaves it out. That is the harm the gateway prevents.
 import itertools
 import random
 import statistics
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 # Yearly growth, mean and deviation, and the chance of a total loss, by stage.
-_RETURNS = {
-    "pre-seed": (1.20, 0.95, 0.65),
-    "seed": (0.95, 0.80, 0.55),
-    "series-a": (0.70, 0.60, 0.40),
-    "series-b": (0.50, 0.45, 0.30),
-    "series-c": (0.35, 0.35, 0.20),
-    "series-c+": (0.25, 0.25, 0.15),
-}
+_RETURNS = MappingProxyType(
+    {
+        "pre-seed": (1.20, 0.95, 0.65),
+        "seed": (0.95, 0.80, 0.55),
+        "series-a": (0.70, 0.60, 0.40),
+        "series-b": (0.50, 0.45, 0.30),
+        "series-c": (0.35, 0.35, 0.20),
+        "series-c+": (0.25, 0.25, 0.15),
+    }
+)
 _MAX_RUNS = 10_000
-_COMPANIES = [
-    {"id": 1, "name": "Aurora Robotics", "stage": "seed"},
-    {"id": 2, "name": "Birch Health", "stage": "series-a"},
-    {"id": 3, "name": "Cobalt Energy", "stage": "series-a"},
-]
+_COMPANIES = (("Aurora Robotics", "seed"), ("Birch Health", "series-a"), ("Cobalt Energy", "series-a"))
 
 
 class Portfolio:
@@ -74,8 +73,9 @@ class Portfolio:
 
     async def companies(self, request: web.Request) -> web.Response:
         """Return the companies of a fund, of one stage when it is asked for."""
-        stage = request.query.get("stage")
-        return _json([company for company in _COMPANIES if stage in {None, company["stage"]}])
+        asked = request.query.get("stage")
+        companies = ({"id": i, "name": name, "stage": stage} for i, (name, stage) in enumerate(_COMPANIES, 1))
+        return _json([company for company in companies if asked in {None, company["stage"]}])
 
     def _id(self, request: web.Request) -> int:
         text = request.match_info["id"]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from psycopg import sql
@@ -13,26 +14,30 @@ from gateway.migration.spec import Column, Shape, Spec, Table
 from gateway.migration.statements import statement
 
 # Types as pg_type names them → as a cast names them. Identifiers cannot come from here, so no value becomes SQL.
-KEY_TYPES: Mapping[str, str] = {
+KEY_TYPES: Mapping[str, str] = MappingProxyType({
     "int2": "smallint", "int4": "integer", "int8": "bigint", "uuid": "uuid", "text": "text", "varchar": "text",
-}  # fmt: skip
-COLUMN_TYPES: Mapping[Shape, tuple[str, ...]] = {
-    "value": ("text", "varchar"),
-    "keys": ("jsonb",),
-    "each": ("jsonb",),
-}
+})  # fmt: skip
+COLUMN_TYPES: Mapping[Shape, tuple[str, ...]] = MappingProxyType(
+    {
+        "value": ("text", "varchar"),
+        "keys": ("jsonb",),
+        "each": ("jsonb",),
+    }
+)
 _IDENTITY = (
     "schema", "table", "column", "column_type", "column_length", "key", "key_type", "fund", "fund_is_number",
     "shape", "field", "weight", "weighted", "view",
 )  # fmt: skip
 _WHOLE_NUMBERS = ("int2", "int4", "int8")
 _UNORDERED = ("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle")
-_KINDS = {
-    "v": "a view",
-    "m": "a materialized view",
-    "p": "a partitioned table, name its partitions",
-    "f": "a foreign table",
-}
+_KINDS = MappingProxyType(
+    {
+        "v": "a view",
+        "m": "a materialized view",
+        "p": "a partitioned table, name its partitions",
+        "f": "a foreign table",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from gateway.migration.wording import counted
 from gateway.stages.vocabulary import Vocabulary
 
 _UNTIL = "drop it until the migration is done"
-_PUBLISHED = {"55000", "42P10"}  # no replica identity; a filter of the publication outside of it
+_PUBLISHED = frozenset({"55000", "42P10"})  # no replica identity; a filter of the publication outside of it
 
 
 @dataclass(frozen=True, slots=True)

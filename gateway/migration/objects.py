@@ -6,6 +6,7 @@ wants the owner of its table. Objects of the database are found by their names, 
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from gateway.migration.catalog import Target
@@ -15,11 +16,13 @@ from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.statements import marked, statement
 
 _MARK = re.compile(r"made by stage-gateway migrate \(home (?P<home>.*), layout (?P<layout>\d+)\), removed by finish")
-_CURES = {
-    "own": "rename it, or name another schema for the migration's own tables (schema in the migration file)",
-    "view": "rename it, or name another view to read through (view in the migration file)",
-    "trigger": "rename it",
-}
+_CURES = MappingProxyType(
+    {
+        "own": "rename it, or name another schema for the migration's own tables (schema in the migration file)",
+        "view": "rename it, or name another view to read through (view in the migration file)",
+        "trigger": "rename it",
+    }
+)
 
 
 def is_ours(connection: Connection, comment: str | None) -> bool:

@@ -5,6 +5,7 @@ That a connection is lost is told by the connection, and never by the code: a tr
 
 from collections.abc import Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 
 import psycopg
 
@@ -34,42 +35,48 @@ class Meaning(Enum):
 
 
 # A code, or a class of codes by its first two characters.
-_MEANINGS: Mapping[str, Meaning] = {
-    "40001": Meaning.BUSY,  # serialization_failure
-    "40P01": Meaning.BUSY,  # deadlock_detected
-    "55006": Meaning.BUSY,  # object_in_use
-    "55P03": Meaning.BUSY,  # lock_not_available
-    "57014": Meaning.SLOW,  # query_canceled
-    "42501": Meaning.RIGHTS,  # insufficient_privilege
-    "25006": Meaning.READ_ONLY,  # read_only_sql_transaction
-    "23": Meaning.CONSTRAINT,
-    "53": Meaning.ROOM,
-}
+_MEANINGS: Mapping[str, Meaning] = MappingProxyType(
+    {
+        "40001": Meaning.BUSY,  # serialization_failure
+        "40P01": Meaning.BUSY,  # deadlock_detected
+        "55006": Meaning.BUSY,  # object_in_use
+        "55P03": Meaning.BUSY,  # lock_not_available
+        "57014": Meaning.SLOW,  # query_canceled
+        "42501": Meaning.RIGHTS,  # insufficient_privilege
+        "25006": Meaning.READ_ONLY,  # read_only_sql_transaction
+        "23": Meaning.CONSTRAINT,
+        "53": Meaning.ROOM,
+    }
+)
 _AGAIN = "give the same command again"
-_TOLD: Mapping[Meaning, tuple[type[GatewayError], str]] = {
-    Meaning.LOST: (UnreachableError, "the connection was lost, the same command goes on from here: {line}"),
-    Meaning.BUSY: (RefusedError, "the database was too busy, nothing was changed by this step: {line}; {again}"),
-    Meaning.SLOW: (
-        RefusedError,
-        "took too long, or was cancelled, nothing was changed by this step: {line}; {again}",
-    ),
-    Meaning.CONSTRAINT: (RefusedError, "the database refused: {line}; {cure}, then {again}"),
-    Meaning.ROOM: (RefusedError, "the server lacks room: {line}; give it some, then {again}"),
-    Meaning.RIGHTS: (WrongDatabaseError, "the database role may not do this: {line}"),
-    Meaning.READ_ONLY: (
-        WrongDatabaseError,
-        "the server is read-only, name the primary in STAGE_GATEWAY_DATABASE_URL: {line}",
-    ),
-    Meaning.OTHER: (RefusedError, "the database refused: {line}"),
-}
-_CURES: Mapping[str, str] = {
-    "23503": (
-        "add the name to the table that is referred to, let the constraint follow (ON UPDATE CASCADE), or drop it "
-        "until the migration is done"
-    ),
-    "23505": "change or merge one of the rows that become alike",
-    "23P01": "change or merge one of the rows that become alike",
-}
+_TOLD: Mapping[Meaning, tuple[type[GatewayError], str]] = MappingProxyType(
+    {
+        Meaning.LOST: (UnreachableError, "the connection was lost, the same command goes on from here: {line}"),
+        Meaning.BUSY: (RefusedError, "the database was too busy, nothing was changed by this step: {line}; {again}"),
+        Meaning.SLOW: (
+            RefusedError,
+            "took too long, or was cancelled, nothing was changed by this step: {line}; {again}",
+        ),
+        Meaning.CONSTRAINT: (RefusedError, "the database refused: {line}; {cure}, then {again}"),
+        Meaning.ROOM: (RefusedError, "the server lacks room: {line}; give it some, then {again}"),
+        Meaning.RIGHTS: (WrongDatabaseError, "the database role may not do this: {line}"),
+        Meaning.READ_ONLY: (
+            WrongDatabaseError,
+            "the server is read-only, name the primary in STAGE_GATEWAY_DATABASE_URL: {line}",
+        ),
+        Meaning.OTHER: (RefusedError, "the database refused: {line}"),
+    }
+)
+_CURES: Mapping[str, str] = MappingProxyType(
+    {
+        "23503": (
+            "add the name to the table that is referred to, let the constraint follow (ON UPDATE CASCADE), or drop it "
+            "until the migration is done"
+        ),
+        "23505": "change or merge one of the rows that become alike",
+        "23P01": "change or merge one of the rows that become alike",
+    }
+)
 _CURE = "let the constraint take this value, or drop it until the migration is done"
 _CURE_OF_PARTITION = "make a partition for this value and move the row there"
 _LONGEST = 400  # a DETAIL may show a whole row

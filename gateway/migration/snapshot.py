@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -13,11 +14,11 @@ from gateway.errors import GatewayError, UnreachableError
 from gateway.migration.catalog import Target
 
 # libpq reads these from the environment, where other users of the machine do not see a password.
-_VARIABLES = {
+_VARIABLES = MappingProxyType({
     "host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER",
     "password": "PGPASSWORD", "passfile": "PGPASSFILE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY", "service": "PGSERVICE", "options": "PGOPTIONS",
-}  # fmt: skip
+})  # fmt: skip
 
 
 def _quoted(name: str) -> str:

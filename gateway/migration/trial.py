@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import psycopg
 
@@ -19,7 +20,7 @@ from gateway.migration.writing import Writer
 from gateway.stages.vocabulary import Vocabulary
 
 # Rows a second that one connection changed on a plain server with its log on disk.
-TYPICAL_PACE: Mapping[Shape, int] = {"value": 50_000, "keys": 25_000, "each": 15_000}
+TYPICAL_PACE: Mapping[Shape, int] = MappingProxyType({"value": 50_000, "keys": 25_000, "each": 15_000})
 _TYPICAL_BATCH_MS = 8.0
 _ENOUGH = 0.2  # seconds of writing that tell the pace
 _GROWTH = 8

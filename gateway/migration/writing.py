@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import RefusedError
@@ -211,10 +212,12 @@ class Writer:
         return faults
 
 
-_BY_TRIGGER = {
-    "altered_by_trigger": "a trigger of the table stores {value!r} in place of what is to be written",
-    "suppressed_by_trigger": "a trigger or rule of the table lets the write go by without storing it",
-}
+_BY_TRIGGER = MappingProxyType(
+    {
+        "altered_by_trigger": "a trigger of the table stores {value!r} in place of what is to be written",
+        "suppressed_by_trigger": "a trigger or rule of the table lets the write go by without storing it",
+    }
+)
 
 
 def _refusal(faults: Sequence[Fault]) -> str:

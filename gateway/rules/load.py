@@ -211,7 +211,7 @@ def _routes(file: model.File) -> tuple[model.Route, ...]:
         return file.routes
     if len(file.upstreams) == 1:
         return (model.Route(prefix="/", upstream=next(iter(file.upstreams))),)
-    return tuple(model.Route(**route) for route in model.DEFAULT_ROUTES)
+    return model.default_routes()
 
 
 def _endpoint(file: model.File, pattern: str, given: model.Endpoint, vocabulary: Vocabulary) -> Endpoint:

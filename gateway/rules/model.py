@@ -205,29 +205,31 @@ class Metrics(Member):
     )
 
 
-DEFAULT_ENDPOINTS: dict[str, Any] = {
-    "/api/portfolio/strategies": {
-        "operation": "write",
-        "stages": [{"keys": "/stageAllocation"}],
-        "fundId": {"query": "fundId"},
-    },
-    "/api/portfolio/strategies/:id": {"operation": "write", "stages": [{"keys": "/stageAllocation"}]},
-    "/api/monte-carlo/simulate": {
-        "operation": "read",
-        "stages": [{"each": "/stageDistribution", "field": "stage", "weight": "weight"}],
-        "fundId": {"body": "/fundId"},
-    },
-    "/api/funds/:fundId/companies": {
-        "operation": "read",
-        "stages": [{"query": "stage"}],
-        "fundId": {"path": "fundId"},
-    },
-}
+def default_endpoints() -> dict[str, dict[str, Any]]:
+    """Return the endpoints of a file that names none, as it would name them."""
+    return {
+        "/api/portfolio/strategies": {
+            "operation": "write",
+            "stages": [{"keys": "/stageAllocation"}],
+            "fundId": {"query": "fundId"},
+        },
+        "/api/portfolio/strategies/:id": {"operation": "write", "stages": [{"keys": "/stageAllocation"}]},
+        "/api/monte-carlo/simulate": {
+            "operation": "read",
+            "stages": [{"each": "/stageDistribution", "field": "stage", "weight": "weight"}],
+            "fundId": {"body": "/fundId"},
+        },
+        "/api/funds/:fundId/companies": {
+            "operation": "read",
+            "stages": [{"query": "stage"}],
+            "fundId": {"path": "fundId"},
+        },
+    }
 
-DEFAULT_ROUTES: list[dict[str, str]] = [
-    {"prefix": "/api/monte-carlo/", "upstream": "monteCarlo"},
-    {"prefix": "/", "upstream": "portfolio"},
-]
+
+def default_routes() -> tuple[Route, ...]:
+    """Return the routes of a file that names none and has the two usual upstreams."""
+    return Route(prefix="/api/monte-carlo/", upstream="monteCarlo"), Route(prefix="/", upstream="portfolio")
 
 
 class File(Member):
@@ -257,7 +259,8 @@ class File(Member):
     vocabulary: Vocabulary = Vocabulary()
     endpoints: Mapping[str, Endpoint] = Field(
         default_factory=lambda: {
-            pattern: Endpoint.model_validate(endpoint, strict=False) for pattern, endpoint in DEFAULT_ENDPOINTS.items()
+            pattern: Endpoint.model_validate(endpoint, strict=False)
+            for pattern, endpoint in default_endpoints().items()
         }
     )
     limits: Limits = Limits()
@@ -267,5 +270,5 @@ class File(Member):
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the file."""
     document = File.model_json_schema(by_alias=True)
-    document["properties"]["endpoints"]["default"] = DEFAULT_ENDPOINTS
+    document["properties"]["endpoints"]["default"] = default_endpoints()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}

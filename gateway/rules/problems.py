@@ -65,7 +65,7 @@ def _in_routes(raw: dict[str, Any]) -> Iterator[str]:
 
 
 def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
-    endpoints = _members(raw, "endpoints", model.DEFAULT_ENDPOINTS)
+    endpoints = _members(raw, "endpoints", model.default_endpoints())
     shapes: dict[str, str] = {}
     for pattern, endpoint in endpoints.items():
         place = path_of(["endpoints", pattern])

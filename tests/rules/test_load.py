@@ -11,7 +11,7 @@ from gateway.errors import ConfigurationError
 from gateway.faults import path_of
 from gateway.rollout.policy import Mode, Operation
 from gateway.rules.load import Rules, load, parse, warnings
-from gateway.rules.model import DEFAULT_ENDPOINTS, DEFAULT_ROUTES
+from gateway.rules.model import default_endpoints, default_routes
 from gateway.stages.vocabulary import DEFAULT_ALIASES, DEFAULT_CANONICAL
 
 UPSTREAMS = {
@@ -49,7 +49,7 @@ def test_minimal_file_is_complete() -> None:
     document = dict(parse(json.dumps(MINIMAL)).document)
     endpoints = {
         pattern: {"autoDemote": False, "weightTolerance": None, **endpoint}
-        for pattern, endpoint in DEFAULT_ENDPOINTS.items()
+        for pattern, endpoint in default_endpoints().items()
     }
     for endpoint in endpoints.values():
         endpoint["stages"] = [{"required": False, **stage} for stage in endpoint["stages"]]
@@ -57,7 +57,7 @@ def test_minimal_file_is_complete() -> None:
         **MINIMAL,
         "dryRun": False,
         "enforcementKey": "requestId",
-        "routes": DEFAULT_ROUTES,
+        "routes": [route.model_dump() for route in default_routes()],
         "vocabulary": {
             "canonical": list(DEFAULT_CANONICAL),
             "aliases": dict(DEFAULT_ALIASES),

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from typing import Any
 
 from gateway.stages.vocabulary import Vocabulary
 
 # As exact as PostgreSQL's numeric: 131,072 digits before the point and 16,383 behind it (manual, "Numeric Types").
-EXACT = Context(prec=150_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_DIGITS = 150_000
 
 
 def rederive(column: Mapping[str, Any], before: str, vocabularies: Sequence[Vocabulary]) -> Any:
@@ -17,7 +17,7 @@ def rederive(column: Mapping[str, Any], before: str, vocabularies: Sequence[Voca
     One under which a value cannot be mapped leaves it as it is.
     """
     value, made = (before if column["shape"] == "value" else parsed(before)), None
-    with localcontext(EXACT):
+    with localcontext(prec=_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN):
         for vocabulary in vocabularies:
             new = _derived(column, value, vocabulary)
             if new is not None:
