@@ -9,6 +9,8 @@ from rich.table import Table
 
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
+from gateway.migration.database import want_own_schema
+from gateway.migration.ledger import want_as_before
 from gateway.migration.objections import Objector
 from gateway.migration.objects import want_free
 from gateway.migration.planning import ColumnPlan, plan_column
@@ -43,8 +45,10 @@ def plan(
     """
     session = Session.of(spec, config)
     with session.connected("migrate plan", writes=False) as connection, Remediation(remediation) as file:
+        want_own_schema(connection, session.spec)
         targets = session.targets(connection)
         want_free(connection, targets)
+        want_as_before(connection, targets)
         objector = Objector(connection, session.vocabulary)
         plans = [
             plan_column(connection, target, session.vocabulary, session.spec, file, objector, trial=trial)

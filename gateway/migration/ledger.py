@@ -56,23 +56,34 @@ def want_in_place(connection: Connection) -> None:
         )
 
 
-def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> list[Target]:
-    """Make the migration's own tables where they are not there yet; returns the targets with their numbers.
+def want_as_before(connection: Connection, targets: Sequence[Target]) -> None:
+    """Raise WrongDatabaseError when a column is known with other settings, or a view as that of another table."""
+    if not is_installed(connection):
+        return
+    known = registered(connection)
+    for target in targets:
+        for other in known:
+            if other.place == target.place and other.identity != target.identity:
+                raise WrongDatabaseError(
+                    f"{target.name} was migrated with other settings; give the same ones, or end that migration with "
+                    "finish"
+                )
+            of_another = (other.schema, other.table) != (target.schema, target.table)
+            if of_another and (other.schema, other.view) == (target.schema, target.view):
+                raise WrongDatabaseError(
+                    f"view {target.schema}.{target.view}: is that of {other.table_name}, which was migrated before; "
+                    f"name another view for {target.table_name} (view in the migration file)"
+                )
 
-    Raises WrongDatabaseError when a column is known with other settings.
-    """
+
+def install(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> list[Target]:
+    """Make the migration's own tables where they are not there yet; returns the targets with their numbers."""
     if not is_installed(connection):
         connection.execute(statement("ledger"))
     accepted = set(vocabulary.canonical)
     if vocabulary.accept_aliases:
         accepted |= {normalise(name) for name in (*vocabulary.canonical, *vocabulary.aliases)}
-    known = {t.place: t for t in registered(connection)}
     for target in targets:
-        other = known.get(target.place)
-        if other is not None and other.identity != target.identity:
-            raise WrongDatabaseError(
-                f"{target.name} was migrated with other settings; give the same ones, or end that migration with finish"
-            )
         values = {
             "identity": Jsonb(target.identity),
             "canonical": list(vocabulary.canonical),

@@ -52,6 +52,7 @@ def start(
     want_own_schema(connection, spec)
     targets = find_targets(connection, spec, max(map(len, vocabulary.canonical)))
     want_free(connection, targets)
+    ledger.want_as_before(connection, targets)
     before = _to_go_on_with(connection, targets, vocabulary)
     if before is None and snapshot is None:
         raise RefusedError(

@@ -75,18 +75,40 @@ def test_no_part_of_a_password_is_told(nowhere: Migration, url: str) -> None:
 
 @pytest.mark.parametrize("grantee", ["PUBLIC", "planter"])
 def test_schema_in_which_others_create_is_refused(migration: Migration, grantee: str) -> None:
-    """A run does not begin where another role could plant a function that it, or its triggers, would call."""
+    """Neither plan nor run begins where another role could plant a function that they, or triggers, would call."""
     migration.execute("DROP ROLE IF EXISTS planter")
     migration.execute("CREATE ROLE planter")
     migration.execute(f"GRANT CREATE ON SCHEMA public TO {grantee}")
     try:
-        made = migration.command("migrate", "run", "--no-snapshot")
-        assert made.code == 2
-        assert f"first REVOKE CREATE ON SCHEMA public FROM {grantee}" in made.err
+        for made in (migration.command("migrate", "plan"), migration.run()):
+            assert made.code == 2
+            assert f"first REVOKE CREATE ON SCHEMA public FROM {grantee}" in made.err
         assert migration.execute("SELECT to_regclass('stage_migration_runs')::text") == [(None,)]
     finally:
         migration.execute(f"REVOKE CREATE ON SCHEMA public FROM {grantee}")
         migration.execute("DROP ROLE planter")
+
+
+def test_time_limits_of_a_role_do_not_end_a_run(bare: Migration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit to transactions or idle sessions, set for role or database, ends no slow batch and no long snapshot."""
+    database = bare.execute("SELECT current_database()")[0][0]
+    bare.execute("""
+        CREATE TABLE deals (id int PRIMARY KEY, stage text); INSERT INTO deals VALUES (1, 'Seed');
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END';
+        CREATE TRIGGER slow AFTER UPDATE ON deals FOR EACH ROW EXECUTE FUNCTION slow()""")
+    for name in ("idle_session_timeout", "transaction_timeout"):
+        if bare.execute("SELECT FROM pg_settings WHERE name = %s", [name]):
+            bare.execute(f"ALTER DATABASE {database} SET {name} = '1s'")
+    programs = bare.folder / "programs"
+    programs.mkdir()
+    (programs / "pg_dump").write_text("#!/bin/sh\nsleep 1.5\n")
+    (programs / "pg_dump").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    bare.specify(tables=[{"table": "deals", "key": "id", "columns": [{"column": "stage", "shape": "value"}]}])
+    made = bare.command("migrate", "run", "--snapshot", bare.folder)
+    assert made.code == 0, made
+    assert bare.command("migrate", "undo").code == 0
+    assert bare.execute("SELECT stage FROM deals") == [("Seed",)]
 
 
 def test_read_only_server_is_told(migration: Migration) -> None:

@@ -188,6 +188,34 @@ def test_name_of_the_view_is_taken(migration: Migration) -> None:
     )
 
 
+def test_view_of_another_table_is_not_taken(bare: Migration) -> None:
+    """Two migration files may not name one view for two tables: its readers would see rows of the other table."""
+    bare.execute("""
+        CREATE TABLE deals (id int PRIMARY KEY, stage text); CREATE TABLE plans (id int PRIMARY KEY, stage text);
+        INSERT INTO deals VALUES (1, 'Seed'); INSERT INTO plans VALUES (2, 'Seed')""")
+    column = {"column": "stage", "shape": "value"}
+    bare.specify(tables=[{"table": "deals", "key": "id", "view": "read", "columns": [column]}])
+    bare.migrated()
+    bare.specify(tables=[{"table": "plans", "key": "id", "view": "read", "columns": [column]}])
+    for made in (bare.command("migrate", "plan"), bare.run()):
+        assert made.code == 2
+        assert "view public.read: is that of deals, which was migrated before; name another view for plans" in made.err
+    assert bare.execute("SELECT id, stage FROM read") == [(1, "seed")]
+    assert bare.execute("SELECT stage FROM plans") == [("Seed",)]
+
+
+def test_other_settings_are_told_by_plan_and_run(bare: Migration) -> None:
+    """A column that was migrated with another view, key or fund is refused by both before anything is written."""
+    bare.execute("CREATE TABLE deals (id int PRIMARY KEY, stage text); INSERT INTO deals VALUES (1, 'Seed')")
+    column = {"column": "stage", "shape": "value"}
+    bare.specify(tables=[{"table": "deals", "key": "id", "columns": [column]}])
+    bare.migrated()
+    bare.specify(tables=[{"table": "deals", "key": "id", "view": "read", "columns": [column]}])
+    for made in (bare.command("migrate", "plan"), bare.run()):
+        assert made.code == 2
+        assert "deals.stage was migrated with other settings; give the same ones" in made.err
+
+
 def test_view_follows_a_column_that_is_added(migration: Migration) -> None:
     """The next run takes a new column of the table into the view; dropping it wants the view dropped first."""
     migration.migrated()
