@@ -163,10 +163,10 @@ class Inspection:
         if not body or self.ended or self._received or not self._is_open(len(body)):
             return False
         judge, findings = self._judge, self._findings
-        if judge.outline is None or len(body) > judge.sizes.whole:
+        if len(body) > judge.sizes.whole:
             return False
         try:
-            seen = judge.outline.look(body, required=self._required)
+            seen = judge.fast.document(body, required=self._required)
         except Exception:  # fed, it fails again, and that becomes the decision
             return False
         if seen is None:

@@ -21,10 +21,10 @@ import orjson
 from gateway.stages.assessor import Assessor
 from gateway.stages.density import is_dense
 from gateway.stages.document import Walk, add_up, may_repeat
+from gateway.stages.fast import Good, Malformed
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Array, Pointer
-from gateway.stages.projection import Good, Malformed, Projection
 from gateway.stages.splice import Splice
 from gateway.stages.turns import Turns
 from gateway.stages.verdict import Findings, Reason
@@ -41,15 +41,15 @@ _STAND_IN = b"null"
 class Cutter:
     """Cuts the array whose `[` has been proven into windows, and proves and judges each."""
 
-    def __init__(self, judge: Judge, array: Array, projection: Projection, head: bytes, *, required: bool) -> None:
+    def __init__(self, judge: Judge, array: Array, head: bytes, *, required: bool) -> None:
         self._judge = judge
         self._array = array
-        self._projection = projection
         self.head = head
         self._required = required
         self._pointer = Pointer.of(array.path)
         self._limit = self._judge.sizes.window
-        self._separators: list[bytes] | None = None
+        self._separator: bytes | None = None  # between two elements, where a cut worked
+        self._wary = 0  # bytes that are taken in windows because a wide look found them not good
         self.splice = Splice(array.node, array.location)
         self.ascii_only = True
         self.ambiguous = False
@@ -64,9 +64,9 @@ class Cutter:
 
         Returns the cutter, None when the array is not found, and how many bytes were parsed for it.
         """
-        array, projection = judge.plan.array, judge.projection
+        array = judge.plan.array
         end = parsed = 0
-        if array is None or projection is None:
+        if array is None or not judge.fast.has_elements:
             return None, parsed
         for _ in range(_TRIES):
             match = judge.opening.match(buffer) if end == 0 and judge.at_the_top else judge.opening.search(buffer, end)
@@ -83,7 +83,7 @@ class Cutter:
             if first == [0] and _at(_closed(head, array.path, b"1"), array.path) == [1]:
                 yield
                 del buffer[: end - 1]
-                cutter = cls(judge, array, projection, head, required=required)
+                cutter = cls(judge, array, head, required=required)
                 cutter.ascii_only = buffer.isascii()
                 return cutter, parsed
             if judge.at_the_top:
@@ -108,7 +108,7 @@ class Cutter:
         """Take window after window out of the buffer while it holds enough."""
         while not self.stuck and len(buffer) >= self._limit:
             sizes = self._judge.sizes
-            if (yield from self._cut_one(buffer)):
+            if self._cut_wide(buffer) or (yield from self._cut_one(buffer)):
                 self._limit = sizes.window
             elif self._limit >= sizes.largest or self._in_vain > self._affordable:
                 self.stuck = True
@@ -127,19 +127,47 @@ class Cutter:
                 del buffer[:end]
                 return
 
+    def _cut_wide(self, buffer: bytearray) -> bool:
+        """Take much at once where much is at hand and a fast look finds it good: nearly all bodies are.
+
+        What was looked at so in vain is taken in windows, since no other judge takes as much in one stretch.
+        """
+        sizes = self._judge.sizes
+        if self._separator is None or self._wary > 0 or len(buffer) < 2 * sizes.window:
+            return False
+        start = buffer.rfind(self._separator, 1, sizes.whole)
+        if start < sizes.window:
+            return False
+        end = start + self._separator.index(b",")
+        try:
+            good = self._look(buffer, end)
+        except Malformed:
+            good = None
+        if good is None:
+            self._wary = end
+            return False
+        self._take(good)
+        self._behind(buffer, end)
+        return True
+
     def _cut_one(self, buffer: bytearray) -> Turns[bool]:
         """Take one window out of the buffer, whose first byte is the array's `[`, or the comma after an element."""
         for end, _ in zip(self._candidates(buffer), range(_TRIES), strict=False):
             before = self.parsed
             if (yield from self._prove(buffer, end)):
-                self._proven += end
                 self._learn(buffer, end)
-                del buffer[:end]
+                self._behind(buffer, end)
                 return True
             self._in_vain += self.parsed - before
             if self._in_vain > self._affordable:
                 break
         return False
+
+    def _behind(self, buffer: bytearray, end: int) -> None:
+        """Let go of what was proven."""
+        self._proven += end
+        self._wary -= end
+        del buffer[:end]
 
     @property
     def _affordable(self) -> int:
@@ -148,10 +176,12 @@ class Cutter:
 
     def _candidates(self, buffer: bytearray) -> Iterator[int]:
         """Yield where the window could end, at a comma, from the right; first by the separators that are likely."""
-        if self._separators is None:
+        if self._separator is not None:
+            likely = [self._separator]
+        else:
             first = _FIRST_NAME.match(buffer, 1)
-            self._separators = [b"}," + first[0], b"}, " + first[0]] if first is not None else []
-        for separator in self._separators:
+            likely = [b"}," + first[0], b"}, " + first[0]] if first is not None else []
+        for separator in likely:
             start = buffer.rfind(separator, 1, self._limit)
             if start >= 0:
                 yield start + separator.index(b",")
@@ -167,44 +197,45 @@ class Cutter:
 
     def _learn(self, buffer: bytearray, end: int) -> None:
         """Remember the bytes between two elements that a cut worked at."""
+        known = self._separator
+        if known is not None and buffer.startswith(known, end - known.index(b",")):
+            return
         start = buffer.rfind(b"}", 0, end)
         following = _FIRST_NAME.match(buffer, end + 1)
         if start >= 0 and following is not None:
-            separator = bytes(buffer[start : following.end()])
-            if self._separators is None or separator not in self._separators[:1]:
-                self._separators = [separator]
+            self._separator = bytes(buffer[start : following.end()])
 
     def _prove(self, buffer: bytearray, end: int) -> Turns[bool]:
         """Whether what stands between `buffer[0]` and `buffer[end]` is whole elements; then judge and count them."""
-        found = self._look(buffer, end)
-        if isinstance(found, bytes) and is_dense(found):
+        try:
+            good = self._look(buffer, end)
+        except Malformed:
+            return False
+        if good is not None:
+            self._take(good)
+            return good.count > 0
+        framed = b"".join([b"[", buffer[1:end], b"]"])
+        if is_dense(framed):
             self.stuck = True
             return False
-        if isinstance(found, bytes):
-            return (yield from self._judge_exactly(found))
-        if found is None or not found.count:
-            return False
-        self.splice.count += found.count
-        self.splice.findings.values += found.count
-        if found.weights is not None:
-            self.splice.total = add_up(found.weights, self.splice.total)
-        return True
+        return (yield from self._judge_exactly(framed))
 
-    def _look(self, buffer: bytearray, end: int) -> Good | bytes | None:
-        """Take a fast look at what may be an array but for its brackets.
-
-        Returns None when it is no JSON, and the array itself when it is not certain that all is good.
-        """
+    def _look(self, buffer: bytearray, end: int) -> Good | None:
+        """Take a fast look at what may be an array but for its brackets. Raises Malformed when it is none."""
         self.parsed += end + 1
         opener, closer = buffer[0], buffer[end]
         buffer[0], buffer[end] = b"[]"  # in place: no byte is copied
         try:
-            good = self._projection.elements(buffer, end + 1, ascii_only=self.ascii_only)
-            return bytes(buffer[: end + 1]) if good is None else good
-        except Malformed:
-            return None
+            with memoryview(buffer) as all_of_it, all_of_it[: end + 1] as window:
+                return self._judge.fast.elements(window, self.splice.total, ascii_only=self.ascii_only)
         finally:
             buffer[0], buffer[end] = opener, closer
+
+    def _take(self, good: Good) -> None:
+        splice = self.splice
+        splice.count += good.count
+        splice.findings.values += good.count
+        splice.total = good.total
 
     def _judge_exactly(self, framed: bytes) -> Turns[bool]:
         depth = len(self._array.path)

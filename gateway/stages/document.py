@@ -12,7 +12,6 @@ Rules of the room:
 - Weights are added in document order, one by one, as floats.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -21,9 +20,10 @@ from typing import Any
 import orjson
 
 from gateway.stages.assessor import Assessor, fund_text, is_number
-from gateway.stages.incremental import PROTOTYPE_BYTES, judge_name_by_name
+from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.locators import Absence, Node, Plan, Pointer, Role, is_index
 from gateway.stages.splice import Splice
+from gateway.stages.syntax import PROTOTYPE_BYTES, escapes_in_names, quoted
 from gateway.stages.turns import Turns
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.vocabulary import Vocabulary
@@ -32,10 +32,6 @@ from gateway.stages.vocabulary import Vocabulary
 _MAX_COUNTED_NAMES = 32
 # So many values are looked at in one stretch; the dearest, each its own finding, cost some microseconds.
 _STRETCH = 100
-
-_ANY_ESCAPE = re.compile(rb"\\")
-_UNICODE_ESCAPE = re.compile(rb"\\u")
-_ASCII_ESCAPE = re.compile(rb"\\u00[0-7]")
 
 
 def judge_document(
@@ -84,17 +80,9 @@ def may_repeat(body: bytes, met: dict[str, int]) -> bool:
     """
     if PROTOTYPE_BYTES in body or len(met) > _MAX_COUNTED_NAMES:
         return True
-    if any(body.count(orjson.dumps(name)) != times for name, times in met.items()):
+    if any(body.count(quoted(name)) != times for name, times in met.items()):
         return True
     return b"\\" in body and escapes_in_names(met).search(body) is not None
-
-
-def escapes_in_names(names: Iterable[str]) -> re.Pattern[bytes]:
-    """Return what finds every escape that could stand in the spelling of one of the names, or of `__proto__`."""
-    text = "".join(names)
-    if any(character in '"\\/\b\f\n\r\t' for character in text):
-        return _ANY_ESCAPE
-    return _ASCII_ESCAPE if text.isascii() else _UNICODE_ESCAPE
 
 
 class Walk:

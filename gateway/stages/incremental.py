@@ -23,12 +23,11 @@ import xxhash
 from gateway.stages.assessor import Assessor, fund_text
 from gateway.stages.locators import Absence, Duty, Node, Role, escape, is_index
 from gateway.stages.splice import Splice
-from gateway.stages.strict import MAX_DEPTH, Sieve
+from gateway.stages.strict import Sieve
+from gateway.stages.syntax import MAX_DEPTH, PROTOTYPE
 from gateway.stages.turns import Turns
 from gateway.stages.verdict import Reason
 
-PROTOTYPE = "__proto__"
-PROTOTYPE_BYTES = PROTOTYPE.encode()
 # An object whose every name counts may hold so many; past that nothing bounded can tell that all are different.
 MAX_NAMES = 50_000
 PIECE = 8 * 1024

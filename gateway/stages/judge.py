@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.stages.locators import Array, Plan
-from gateway.stages.outline import Outline
-from gateway.stages.projection import Projection, is_plain
+from gateway.stages.fast import FastPath
+from gateway.stages.locators import Plan
 from gateway.stages.vocabulary import Vocabulary
 
 
@@ -32,14 +31,8 @@ class Judge:
         self.vocabulary = vocabulary
         self.sizes = sizes
         array = plan.array
-        self.outline = Outline.of(plan, vocabulary)
-        self.projection = Projection(array, plan, vocabulary) if array is not None and _is_plain(array, plan) else None
+        self.fast = FastPath(plan, vocabulary)
         name = orjson.dumps(array.path[-1]) if array is not None and array.path else None
         opening = rb"[ \t\r\n]*\[" if name is None else re.escape(name) + rb"[ \t\r\n]*:[ \t\r\n]*\["
         self.opening = re.compile(opening)
         self.at_the_top = array is not None and not array.path
-
-
-def _is_plain(array: Array, plan: Plan) -> bool:
-    location = plan.locations[array.location]
-    return is_plain(location.field) and is_plain(location.weight or "")

@@ -9,8 +9,8 @@ what is past the first 64 KiB or so is left out, of a number digits that change 
 import codecs
 import re
 
-MAX_DEPTH = 1024  # orjson's; the outermost container is depth 1
-SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # escaped half of a character, or what looks like it
+from gateway.stages.syntax import SURROGATE
+
 LONG = 64 * 1024  # bytes of one string that the parser is given at most, roughly
 # Digits in a row that a number may have. Python reads an integer of 4,300 at most; a float is past its range after
 # 309, and its value is settled by the first 1,100 behind the point.

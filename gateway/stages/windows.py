@@ -35,7 +35,7 @@ class BodyJudge:
         self._buffer = bytearray()
         self._cutter: Cutter | None = None
         self._stream: IncrementalJudge | None = None
-        self._windowed = judge.projection is not None
+        self._windowed = judge.fast.has_elements
         self._parsed = 0
 
     @property
@@ -137,8 +137,8 @@ class BodyJudge:
 
     def _is_all_good(self, cutter: Cutter | None) -> bool:
         """Whether a fast look at what is kept, without the proven elements, is enough; then its findings are added."""
-        outline, proven, body = self._judge.outline, None, bytes(self._buffer)
-        if outline is None or len(body) > self._judge.sizes.window:
+        fast, proven, body = self._judge.fast, None, bytes(self._buffer)
+        if not fast.has_document or len(body) > self._judge.sizes.window:
             return False
         if cutter is not None and cutter.splice.count:
             proven = cutter.splice
@@ -146,7 +146,7 @@ class BodyJudge:
                 return False
             body = cutter.head + body
         self._parsed += len(body)
-        seen = outline.look(body, required=self._required, proven=proven)
+        seen = fast.document(body, required=self._required, proven=proven)
         if seen is None:
             return False
         findings = self._findings

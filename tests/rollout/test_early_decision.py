@@ -28,7 +28,7 @@ PLAN = Plan.of([EACH], fund=("f",))
 LOCATIONS = Plan.of([Location(Shape.VALUE, ("z",)), EACH, Location(Shape.QUERY, name="stage")], fund=("f",))
 DEEPER = Plan.of([Location(Shape.EACH, ("a", "D"), field="stage")])
 KEYS = Plan.of([Location(Shape.KEYS, ("k",))], fund=("f",))
-SMALL = Sizes(window=64, largest=256, collected=512)
+SMALL = Sizes(window=64, largest=256, collected=512, whole=256)
 IN_BODY = FundSource(body=("f",))
 SEED = b'{"stage":"seed"},'
 BAD = b'{"stage":"bad"},'

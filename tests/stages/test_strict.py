@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.judges import in_chunks
 from support.length import examples
 
-from gateway.stages.strict import LONG, MAX_DEPTH, Sieve
+from gateway.stages.strict import LONG, Sieve
+from gateway.stages.syntax import MAX_DEPTH
 
 PIECE = 16 * 1024
 

@@ -33,10 +33,11 @@ from gateway.stages.windows import BodyJudge
 
 PLANS = plans()
 SIZES = [
-    Sizes(window, largest, collected)
+    Sizes(window, largest, collected, whole)
     for window in (16, 40, 100, 300, 2000)
     for largest in (50, 200, 1000)
     for collected in (10, 200, 5000)
+    for whole in (0, 700, 256 * 1024)
 ]
 JUDGES: dict[tuple[int, int], Judge] = {}
 

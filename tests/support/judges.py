@@ -15,7 +15,7 @@ from gateway.stages.windows import BodyJudge
 
 VOCABULARY = Vocabulary()
 EVERYDAY = Sizes()
-SMALL = Sizes(window=64, largest=256, collected=512)
+SMALL = Sizes(window=64, largest=256, collected=512, whole=1024)
 
 
 def meaning(reason: Reason | None, findings: Findings) -> str:

@@ -1,4 +1,4 @@
-"""The fast look at a whole document says "all good" only of what the exact judge finds nothing in."""
+"""The fast path through a whole document says "all good" only of what the exact judge finds nothing in."""
 
 from random import Random
 
@@ -9,8 +9,8 @@ from support.documents import Writer, plans
 from support.judges import VOCABULARY, body_judge, exact, feed
 from support.length import examples
 
+from gateway.stages.fast import FastPath
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.outline import Outline
 from gateway.stages.turns import at_once
 from gateway.stages.verdict import Verdict
 
@@ -20,13 +20,13 @@ EACH = Plan.of([Location(Shape.EACH, ("a", "D"), field="stage", weight="w")])
 WEIGHED = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")], tolerance=0.01)
 VALUE = Plan.of([Location(Shape.VALUE, ("a", "z")), Location(Shape.VALUE, ("z",), required=True)])
 ROOT = Plan.of([Location(Shape.EACH, (), field="stage")])
-PLANS = [plan for plan in plans() if Outline.of(plan, VOCABULARY) is not None]
+PLANS = [plan for plan in plans() if FastPath(plan, VOCABULARY).has_document]
 
 
 def look(body: str | bytes, plan: Plan) -> tuple[int, str | None] | None:
-    outline = Outline.of(plan, VOCABULARY)
-    assert outline is not None
-    seen = outline.look(body if isinstance(body, bytes) else body.encode(), required=True)
+    fast = FastPath(plan, VOCABULARY)
+    assert fast.has_document
+    seen = fast.document(body if isinstance(body, bytes) else body.encode(), required=True)
     return None if seen is None else (seen.values, seen.fund)
 
 
@@ -92,12 +92,10 @@ def test_what_is_not_certain_is_left_to_the_exact_judge(plan: Plan, body: str | 
 @settings(max_examples=examples(1_000, 50_000), deadline=None, database=None)
 @given(st.integers(0, 2**63), st.integers(0, len(PLANS) - 1), st.booleans())
 def test_good_is_good_to_the_exact_judge(seed: int, number: int, required: bool) -> None:
-    """What the fast look calls good has no finding, and as many values and the same fund, to the exact judge."""
+    """What the fast path calls good has no finding, and as many values and the same fund, to the exact judge."""
     plan = PLANS[number]
     body = Writer(Random(seed)).document(plan)
-    outline = Outline.of(plan, VOCABULARY)
-    assert outline is not None
-    seen = outline.look(body, required=required)
+    seen = FastPath(plan, VOCABULARY).document(body, required=required)
     if seen is not None:
         assert exact(body, plan, required=required) == repr(Verdict(values=seen.values, fund=seen.fund))
 
@@ -123,8 +121,8 @@ def test_a_good_body_is_looked_at_once(entries: int) -> None:
         [Location(Shape.VALUE, ("a",)), Location(Shape.VALUE, ("a", "z"))],
     ],
 )
-def test_what_no_struct_holds_has_no_outline(locations: list[Location]) -> None:
+def test_what_no_struct_holds_has_no_fast_path(locations: list[Location]) -> None:
     """Places under `*`, at an index, in several arrays or within each other are the exact judge's alone."""
-    plan = Plan.of(locations)
-    outline = Outline.of(plan, VOCABULARY)
-    assert outline is None
+    fast = FastPath(Plan.of(locations), VOCABULARY)
+    assert not fast.has_document
+    assert fast.document(b"{}", required=False) is None

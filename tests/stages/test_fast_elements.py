@@ -1,4 +1,4 @@
-"""The fast look says "all good" only of what the exact judge finds nothing in."""
+"""The fast path through elements says "all good" only of what the exact judge finds nothing in."""
 
 import random
 import sys
@@ -12,9 +12,9 @@ from support.documents import Writer
 from support.judges import VOCABULARY, exact
 from support.length import examples
 
+from gateway.stages.fast import FastPath, Good, Malformed
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.projection import Good, Malformed, Projection
-from gateway.stages.strict import MAX_DEPTH
+from gateway.stages.syntax import MAX_DEPTH
 from gateway.stages.verdict import Verdict
 from gateway.stages.vocabulary import Vocabulary
 
@@ -27,19 +27,19 @@ COLON = Plan.of([Location(Shape.EACH, (), field="a:b")])
 SEED = b'{"stage":"seed"}'
 
 
-def projection(plan: Plan, vocabulary: Vocabulary = VOCABULARY) -> Projection:
-    assert plan.array is not None
-    return Projection(plan.array, plan, vocabulary)
+def fast_path(plan: Plan, vocabulary: Vocabulary = VOCABULARY) -> FastPath:
+    fast = FastPath(plan, vocabulary)
+    assert fast.has_elements
+    return fast
 
 
-def look(body: bytes, plan: Plan = PLAIN) -> Good | str | None:
+def look(body: bytes, plan: Plan = PLAIN, total: float | None = 0.0) -> Good | str | None:
     """Look at an array, behind which the buffer goes on."""
-    try:
-        return projection(plan).elements(
-            bytearray(body + b',{"stage":"x\\u0073\xff'), len(body), ascii_only=body.isascii()
-        )
-    except Malformed:
-        return "malformed"
+    with memoryview(body + b',{"stage":"x\\u0073\xff') as buffer, buffer[: len(body)] as window:
+        try:
+            return fast_path(plan).elements(window, total, ascii_only=body.isascii())
+        except Malformed:
+            return "malformed"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def look(body: bytes, plan: Plan = PLAIN) -> Good | str | None:
         (PLAIN, b'[{"stage":"seed","x":"\\n\\u00e9\\u4e00\\""}]', Good(1, None)),
         (PLAIN, b'[{"stage":"seed","x":1e400}]', Good(1, None)),
         (EACH, b'[{"stage":"seed","w":1}]', Good(1, None)),
-        (WEIGHED, b'[{"stage":"seed","w":1},{"w":-0.5,"stage":"series-a"}]', Good(2, [1.0, -0.5])),
+        (WEIGHED, b'[{"stage":"seed","w":1},{"w":-0.5,"stage":"series-a"}]', Good(2, 0.5)),
         (SLASH, b'[{"a/b":"seed"}]', Good(1, None)),
         (ACCENT, '[{"é":"seed"}]'.encode(), Good(1, None)),
         (COLON, b'[{"a:b":"seed","x":":"}]', Good(1, None)),
@@ -109,7 +109,7 @@ def test_what_is_no_json_is_told(body: bytes) -> None:
 @settings(max_examples=examples(1_000, 50_000), deadline=None, database=None)
 @given(st.integers(0, 2**63), st.sampled_from([PLAIN, EACH, WEIGHED]))
 def test_good_is_good_to_the_exact_judge(seed: int, plan: Plan) -> None:
-    """What the fast look calls good has no finding, and as many values, to the exact judge."""
+    """What the fast path calls good has no finding, and as many values, to the exact judge."""
     body = Writer(random.Random(seed)).document(plan)
     good = look(body, plan)
     if isinstance(good, Good):
@@ -135,19 +135,19 @@ def deep(levels: int) -> bytes:
 def test_what_is_too_deep_is_never_good(deeper_python: None, path: tuple[str, ...], others: int) -> None:
     """However deep msgspec reads, an element deeper than orjson reads in its document is not called good."""
     plan = Plan.of([Location(Shape.EACH, path, field="stage")])
-    judge = projection(plan)
+    fast = fast_path(plan)
     for levels in (MAX_DEPTH - len(path) - 2, MAX_DEPTH - len(path) - 1, MAX_DEPTH, MAX_DEPTH + others):
-        window = bytearray(b"[" + b",".join([*[SEED] * others, deep(levels)]) + b"]")
+        window = memoryview(b"[" + b",".join([*[SEED] * others, deep(levels)]) + b"]")
         try:
-            orjson.loads(b"[" * len(path) + window + b"]" * len(path))
+            orjson.loads(b"[" * len(path) + bytes(window) + b"]" * len(path))
             readable = True
         except orjson.JSONDecodeError:
             readable = False
         assert readable is (levels <= MAX_DEPTH - len(path) - 2)
-        assert readable or judge.elements(window, len(window), ascii_only=True) is None
+        assert readable or fast.elements(window, 0.0, ascii_only=True) is None
 
 
 def test_elements_with_containers_in_them_are_still_good(deeper_python: None) -> None:
     """A few containers in each element are no sign of depth."""
-    window = bytearray(b"[" + b",".join([b'{"stage":"seed","x":[{}]}'] * 400) + b"]")
-    assert projection(PLAIN).elements(window, len(window), ascii_only=True) == Good(400, None)
+    window = memoryview(b"[" + b",".join([b'{"stage":"seed","x":[{}]}'] * 400) + b"]")
+    assert fast_path(PLAIN).elements(window, 0.0, ascii_only=True) == Good(400, None)

@@ -1,0 +1,43 @@
+"""What could be read in another way is told; what could not is not."""
+
+import pytest
+
+from gateway.stages.ambiguity import AmbiguityCheck
+
+CHECK = AmbiguityCheck(["stage", "a/b"], depth=1)
+PLAIN = AmbiguityCheck(["stage"], depth=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"x":"\\n\\u00e9\\/"}', False),
+        (b'{"x":"\\u0073"}', True),
+        (b'{"x":"\\ud800"}', True),
+        (b'{"x":"\xff"}', True),
+        ('{"x":"é"}'.encode(), False),
+    ],
+)
+def test_characters(body: bytes, told: bool) -> None:
+    """Escapes that could spell a guarded name, halves of characters and bytes that are no UTF-8 are told."""
+    assert PLAIN.of_characters(body, ascii_only=body.isascii()) is told
+    assert PLAIN.of_characters(memoryview(body), ascii_only=body.isascii()) is told
+
+
+def test_a_name_with_an_escape_of_its_own() -> None:
+    """Where a guarded name has a slash, an escaped one could spell it."""
+    assert CHECK.of_characters(b'{"x":"\\/"}', ascii_only=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "met", "told"),
+    [
+        (b'[{"stage":1},{"stage":2}]', {"stage": 2}, False),
+        (b'[{"stage":1,"stage":2}]', {"stage": 1}, True),
+        (b'[{"stage":"stage"}]', {"stage": 1}, True),
+        (b'[{"stage":1,"x":"__proto__"}]', {"stage": 1}, True),
+    ],
+)
+def test_names(body: bytes, met: dict[str, int], told: bool) -> None:
+    """A name that stands more often than it was read is told, and so is `__proto__`."""
+    assert PLAIN.of_names(body, met, 2) is told
