@@ -8,9 +8,12 @@ Rules of the room:
 """
 
 import asyncio
+from typing import Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader
+from aiohttp.web_protocol import RequestPayloadError
 
+from gateway.proxy.answers import BodyError
 from gateway.proxy.held import SMALL
 from gateway.proxy.pace import Pace
 
@@ -18,30 +21,74 @@ _TAKEN_AT_ONCE = 64 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class TooSlowError(Exception):
-    """The client sends its body slower than it has to."""
+class Body(Protocol):
+    """The body of one request.
+
+    `exists` is false when the head says there is none; `length` is its Content-Length, None when chunked. `sent_on`
+    says whether anything of its request is on its way to an upstream.
+    """
+
+    length: int | None
+    chunked: bool
+    exists: bool
+    sent_on: bool
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the whole body has arrived, so that reading it does not wait."""
+
+    @property
+    def read_to_end(self) -> bool:
+        """Whether everything was read."""
+
+    @property
+    def left(self) -> int:
+        """How many bytes are still to be read, as far as the head told; 0 when it did not."""
+
+    @property
+    def never_turned_away(self) -> bool:
+        """Whether the whole body has arrived and is so small that there is always room for it."""
+
+    async def read(self, held: int = 0) -> bytes:
+        """Return the next bytes, b"" at the end; `held` of those before are held. Raises BodyError."""
+
+
+class Arrived:
+    """A body that was whole when its request began; it has been read."""
+
+    at_hand = read_to_end = never_turned_away = True
+    chunked = False
+    left = 0
+
+    def __init__(self, size: int) -> None:
+        self.length: int | None = size
+        self.exists = size > 0
+        self.sent_on = False
+
+    async def read(self, held: int = 0) -> bytes:  # noqa: ARG002 - as for any body
+        """Return b"": everything was read."""
+        return b""
 
 
 class Incoming:
-    """The body of one request, as it arrives.
+    """A body as it arrives in `content`, at a `pace`.
 
-    `exists` is false when the head says there is none; `length` is its Content-Length, None when chunked.
+    A client that waits to be asked for it (RFC 9110, section 10.1.1) is asked on `asks`.
     """
 
     def __init__(
-        self, request: web.BaseRequest, pace: Pace, *, expects_continue: bool, length: int | None, chunked: bool
+        self, content: StreamReader, pace: Pace, *, length: int | None, chunked: bool, asks: asyncio.Transport | None
     ) -> None:
-        self._request = request
+        self._content = content
         self._pace = pace
+        self._asks = asks
         self._received = 0
         self._patience = pace.grace
         self._last = 0  # bytes that the last read gave, for which no patience was gained yet
-        self._content: StreamReader = request.content
-        self._expects_continue = expects_continue
         self.length = length
         self.chunked = chunked
         self.exists = chunked or bool(length)
-        self.sent_on = False  # whether anything of its request is on its way to an upstream
+        self.sent_on = False
 
     @property
     def at_hand(self) -> bool:
@@ -64,31 +111,29 @@ class Incoming:
         return self._content.is_eof() and self._content.total_bytes <= SMALL
 
     async def read(self, held: int = 0) -> bytes:
-        """Return the next bytes, b"" at the end. Raises TooSlowError.
-
-        `held` is how many bytes are held of what was read before.
-
-        Asks the client for the body first when it waits to be asked (RFC 9110, section 10.1.1).
-        """
-        content = self._content
+        """Return the next bytes, b"" at the end; `held` of those before are held. Raises BodyError."""
         if self._pace.rate:
             self._patience = self._pace.patience(self._patience, self._last, held)
-        if not content.is_eof():
-            chunk = await self._read_as_it_comes()
-        elif content.total_bytes - self._received <= _TAKEN_AT_ONCE:
-            chunk = content.read_nowait()
-        else:
-            chunk = await self._next()
+        try:
+            chunk = await self._read()
+        except RequestPayloadError:
+            raise BodyError(400, "malformed", "the body is not framed as its head says") from None
         self._last = len(chunk)
         self._received += self._last
         return chunk
 
+    async def _read(self) -> bytes:
+        content = self._content
+        if not content.is_eof():
+            return await self._read_as_it_comes()
+        if content.total_bytes - self._received <= _TAKEN_AT_ONCE:
+            return content.read_nowait()
+        return await self._next()
+
     async def _read_as_it_comes(self) -> bytes:
-        if self._expects_continue:
-            self._expects_continue = False
-            transport = self._request.transport
-            if transport is not None:
-                transport.write(CONTINUE)
+        if self._asks is not None:
+            self._asks.write(CONTINUE)
+            self._asks = None
         return await (self._read_in_time() if self._pace.rate else self._next())
 
     async def _next(self) -> bytes:
@@ -106,6 +151,6 @@ class Incoming:
             async with asyncio.timeout(self._patience):
                 chunk = await self._next()
         except TimeoutError:
-            raise TooSlowError from None
+            raise BodyError(408, "request_timeout", "the body came too slowly") from None
         self._patience -= now() - begin
         return chunk

@@ -6,66 +6,32 @@ Rules of the room:
 - The body goes up while the response comes down; an upstream that answers early is relayed at once.
 - A request is repeated only on a connection that had idled, when it is idempotent (RFC 9110, section 9.2.2),
   wholly at hand and no byte of an answer came. A POST reaches the upstream at most once.
+- Every way here ends in a bool: whether the client's connection may carry another request.
 """
 
 import asyncio
 import contextlib
-import socket
-import struct
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import NamedTuple, Protocol, cast
-
-from aiohttp import web
-from aiohttp.http_writer import StreamWriter
-from aiohttp.web_protocol import RequestPayloadError
+from collections.abc import Callable, Coroutine, Iterable
+from typing import NamedTuple, Protocol
 
 from gateway.proxy import tunnel
-from gateway.proxy.body import Incoming, TooSlowError
+from gateway.proxy.answers import BodyError
+from gateway.proxy.body import Body
+from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection
 from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
-from gateway.proxy.headers import (
-    IndexedFields,
-    list_of,
-    protocols_asked_for,
-    request_head,
-    response_head,
-    switching,
-    trailer_section,
-)
+from gateway.proxy.headers import list_of, response_head, switching, trailer_section
 from gateway.proxy.held import Block
 from gateway.proxy.problem import Answer
-from gateway.proxy.progress import while_taken
+from gateway.proxy.request import RequestHead, head_for_upstream
 from gateway.proxy.response import ResponseHead
+from gateway.proxy.routing import Route
 from gateway.proxy.service import Service
-from gateway.rules.load import Upstream
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _AT_ONCE = 64 * 1024
-_NEVER_WAITS = 64 * 1024  # aiohttp's writer first waits for its client past so many bytes
 _LAST_CHUNK = b"0\r\n\r\n"
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
-
-
-class Answered(web.StreamResponse):
-    """Tells aiohttp's server that the response is on the wire already, and whether the connection lives on.
-
-    Nothing of one response is kept in it.
-    """
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing is left to do."""
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to do."""
-
-
-_ANSWERED = Answered(keep_alive=True)
-ANSWERED_LAST = Answered(keep_alive=False)
 
 
 class Listener(Protocol):
@@ -75,133 +41,117 @@ class Listener(Protocol):
         """Take note of body bytes that go upstream."""
 
     async def end(self) -> list[tuple[bytes, bytes]]:
-        """Take note that the body is complete; returns the fields to add to the response."""
+        """Take note that the body is complete; returns the fields to add to the response. It may be asked again."""
 
 
 class Call(NamedTuple):
-    """A request as it will be carried.
+    """A request on its way. `wants_more` says whether the client's connection is to carry another one after it."""
 
-    `new_id` is set when the gateway made the id, `host` when the target said it. `path` and `query` are the raw
-    halves of the target. `is_draining` tells whether the process is about to end.
-    """
-
-    request: web.BaseRequest
+    head: RequestHead
+    body: Body
+    client: Client
     service: Service
-    request_id: str
-    new_id: str | None
-    method: str
-    target: str
-    path: str
-    query: str
-    host: bytes | None
-    fields: IndexedFields
-    incoming: Incoming
-    upstream: Upstream | None
-    is_draining: Callable[[], bool]
+    wants_more: Callable[[], bool]
 
 
 class Exchange:
-    """Carries one call. `inspected` says that only the gateway speaks in the X-Stage fields here."""
+    """Carries one call. `route` is None where there is none, and the gateway answers itself."""
 
-    def __init__(self, call: Call, *, inspected: bool) -> None:
+    def __init__(self, call: Call, route: Route | None) -> None:
         self._call = call
-        self._inspected = inspected
-        self._name = call.upstream.name if call.upstream is not None else "none"
+        self._head = call.head
+        self._route = route
+        self._inspected = route is not None and route.inspected is not None
+        self._name = "none" if route is None else route.upstream.name
         self._metrics = call.service.upstream_metrics[self._name]
         self._began = time.perf_counter()
-        self._upgrade = None if call.incoming.exists else protocols_asked_for(call.fields)
+        self._patience = call.service.rules.limits.upstream_timeout_seconds
+        self._protocols = self._head.protocols
         self._heard_all = False
-        self._written = 0
 
-    async def answer(self, answer: Answer, *, after_upstream: bool = False) -> Answered:
+    async def answer(self, answer: Answer, *, after_upstream: bool = False) -> bool:
         """Send a response of the gateway's own; `after_upstream` says that an upstream was tried before."""
-        call = self._call
-        keep_alive = self._may_keep_alive() and call.incoming.read_to_end
-        head = answer.head(call.request_id, self._persistence(keep_alive=keep_alive))
-        call.service.upstream_metrics[self._name if after_upstream else "none"].answered(answer.status)
+        keeps_alive = self._call.wants_more() and self._call.body.read_to_end
+        self._call.service.upstream_metrics[self._name if after_upstream else "none"].answered(answer.status)
+        out = answer.head(self._head.request_id, self.persistence(keeps_alive=keeps_alive))
         try:
-            await self._write(head if call.method == "HEAD" else head + answer.body)
+            await self._write(out if self._head.method == "HEAD" else out + answer.body)
         except TimeoutError:
-            self._break_off()
-            return ANSWERED_LAST
-        return _ANSWERED if keep_alive else ANSWERED_LAST
+            self._call.client.writer.break_off()
+            return False
+        return keeps_alive
 
     async def forward(
         self, ready: list[Block], listener: Listener | None, sent: Callable[[], None] | None = None
-    ) -> Answered:
+    ) -> bool:
         """Send the request upstream and relay the response. Raises UpstreamError while nothing was relayed.
 
         `ready` are the bytes of the body that were read before; the rest is sent as it arrives. `sent` is called
         once they are on their way and let go of.
         """
-        call = self._call
-        pool = call.service.pools[self._name]
-        incoming = call.incoming
-        while incoming.exists and incoming.at_hand and not incoming.read_to_end:
-            chunk = await incoming.read()
+        body = self._call.body
+        while body.exists and body.at_hand and not body.read_to_end:
+            chunk = await body.read()
             ready.append(chunk)
             if listener is not None:
                 await listener.hear(chunk)
-        self._heard_all = incoming.read_to_end
+        self._heard_all = body.read_to_end
         if listener is not None and self._heard_all:
             await listener.end()
-        at_once = incoming.read_to_end and sum(map(len, ready)) <= _AT_ONCE
-        opening = self._opening(ready) if at_once else self._opening(None)
+        at_once = body.read_to_end and sum(map(len, ready)) <= _AT_ONCE
+        opening = self.opening(ready if at_once else None)
+        pool = self._call.service.pools[self._name]
         fresh = False
         while True:
             connection, used = await pool.acquire(fresh=fresh)
             try:
-                patience = call.service.rules.limits.upstream_timeout_seconds
-                interim = None if call.request.version < (1, 1) else self._relay_interim
-                incoming.sent_on = True
-                connection.start(call.method, opening, patience, interim, may_switch=self._upgrade is not None)
+                self.start(connection, opening)
                 if at_once:
                     connection.end()
                     if sent is not None:
                         sent()
-                    return await self._relay(connection, listener)
+                    return await self.relay(connection, listener)
                 return await self._pump_and_relay(connection, self._pump(connection, ready, listener, sent), listener)
             except UpstreamError as error:
-                fresh = used and at_once and call.method in _IDEMPOTENT and _is_stale(connection, error)
+                fresh = used and at_once and self.may_repeat(connection, error)
                 if not fresh:
                     raise
             finally:
                 pool.release(connection)
 
-    def _opening(self, body: list[Block] | None) -> bytes:
+    def start(self, connection: Connection, opening: bytes) -> None:
+        """Send the request's head, and what is sent with it."""
+        interim = None if self._head.version < (1, 1) else self._relay_interim
+        self._call.body.sent_on = True
+        connection.start(self._head.method, opening, self._patience, interim, may_switch=self._protocols is not None)
+
+    def may_repeat(self, connection: Connection, error: UpstreamError) -> bool:
+        """Whether the upstream seems to have closed an idle connection before it saw an idempotent request."""
+        if self._head.method not in _IDEMPOTENT or isinstance(error, UpstreamTimeoutError):
+            return False
+        return not connection.reader.has_begun
+
+    def opening(self, body: list[Block] | None) -> bytes:
         """Return the head, and the whole body after it when it is given."""
-        call = self._call
-        peer = call.request.remote
-        head = request_head(
-            call.method,
-            call.target,
-            call.fields,
-            version=call.request.version,
-            client=peer or "unknown",
-            new_id=call.new_id,
-            host=call.host,
-            inspected=self._inspected,
-            chunked=call.incoming.chunked,
-            upgrade=self._upgrade,
-            upstream=call.service.pools[self._name].authority,
-        )
+        authority = self._call.service.pools[self._name].authority
+        head = head_for_upstream(self._head, authority, inspected=self._inspected)
         if body is None:
             return head
-        if call.incoming.chunked:
+        if self._call.body.chunked:
             return b"".join([head, *map(_framed, body), _LAST_CHUNK])
         return b"".join([head, *body])
 
     async def _pump_and_relay(
         self, connection: Connection, work: Coroutine[None, None, None], listener: Listener | None
-    ) -> Answered:
+    ) -> bool:
         pump = asyncio.create_task(work)
         try:
-            answered = await self._relay(connection, listener)
+            keeps_alive = await self.relay(connection, listener)
             # The upstream may answer before the body ends; what is left of it is still judged and counted.
             try:
                 await pump
-            except (RequestPayloadError, TooSlowError):
-                return ANSWERED_LAST  # the one response is out already
+            except BodyError:
+                return False  # the one response is out already
             if listener is not None:
                 await listener.end()
         except UpstreamError:
@@ -215,7 +165,7 @@ class Exchange:
                     await pump
             elif not pump.cancelled():
                 pump.exception()  # told above, or there is nobody left to tell
-        return answered
+        return keeps_alive
 
     async def _pump(
         self,
@@ -224,143 +174,122 @@ class Exchange:
         listener: Listener | None,
         sent: Callable[[], None] | None,
     ) -> None:
-        """Send the body up as it arrives, and let it be heard on the way."""
-        incoming = self._call.incoming
+        """Send the body up as it arrives. It is judged before it is sent: the verdict is there with the last byte."""
+        body = self._call.body
         try:
             ready.reverse()
             while ready:
                 # Let go of one by one, and others have their turn: a long body is a long copy, and much to free.
                 block = ready.pop()
-                connection.write(_framed(block) if incoming.chunked else block)
+                connection.write(_framed(block) if body.chunked else block)
                 del block
                 await asyncio.sleep(0)
                 await connection.drain()
             if sent is not None:
                 sent()
-            while chunk := await incoming.read():
+            while chunk := await body.read():
                 if listener is not None:
                     await listener.hear(chunk)
-                self._heard_all = incoming.read_to_end
-                connection.write(_framed(chunk) if incoming.chunked else chunk)
+                self._heard_all = body.read_to_end
+                connection.write(_framed(chunk) if body.chunked else chunk)
                 await connection.drain()
         except BaseException:
             connection.abort()
             raise
         self._heard_all = True
-        if incoming.chunked:
+        if body.chunked:
             connection.write(_LAST_CHUNK)
         connection.end()
 
-    async def _relay(self, connection: Connection, listener: Listener | None) -> Answered:
+    async def relay(self, connection: Connection, listener: Listener | None) -> bool:
+        """Relay the response. Raises UpstreamError while nothing of it is out."""
         head = await connection.head()
         if head.status == 101 and not self._is_offered(list_of(head.headers.named.get(b"upgrade", ()))):
             raise UpstreamError("the upstream switched to a protocol that it was not offered")
-        if self._metrics.duration is not None:
-            self._metrics.duration.observe(time.perf_counter() - self._began)
+        self.observe_head()
         added = await listener.end() if listener is not None and self._heard_all else []
         try:
             if head.status == 101:
                 return await self._tunnel(connection, head, added)
-            return await self._send_response(connection, head, added)
+            return await self.send_response(connection, head, added)
         except (UpstreamError, TimeoutError):
-            self._break_off()
-            return ANSWERED_LAST
+            self._call.client.writer.break_off()
+            return False
+
+    def observe_head(self) -> None:
+        """Count how long the upstream took to begin its response."""
+        if self._metrics.duration is not None:
+            self._metrics.duration.observe(time.perf_counter() - self._began)
 
     def _is_offered(self, chosen: list[bytes]) -> bool:
-        offered = {name.lower() for name in list_of([self._upgrade or b""])}
+        offered = {name.lower() for name in list_of([self._protocols or b""])}
         return bool(chosen) and offered.issuperset(name.lower() for name in chosen)
 
     def _relay_interim(self, head: ResponseHead) -> None:
         """Pass an interim response on (RFC 9110, section 15.2); nothing of the response itself is out yet."""
-        transport = self._call.request.transport
-        if transport is not None:
-            transport.write(response_head(head.status, head.reason, head.headers, added=(), inspected=self._inspected))
+        transport = self._call.client.writer.transport
+        transport.write(response_head(head.status, head.reason, head.headers, added=(), inspected=self._inspected))
 
-    async def _tunnel(self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]) -> Answered:
+    async def _tunnel(self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]) -> bool:
         """Tell the client that the upstream switched protocols, and carry bytes both ways from then on."""
         added += switching(b", ".join(head.headers.named.get(b"upgrade", ())))
         if b"x-request-id" not in head.headers.named:
-            added.append((b"X-Request-Id", self._call.request_id.encode("ascii")))
+            added.append((b"X-Request-Id", self._head.request_id.encode("ascii")))
         self._metrics.answered(head.status)
         connection.end()
         await self._write(response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected))
-        await tunnel.carry(self._call.request, connection)
-        return ANSWERED_LAST
+        await tunnel.carry(self._call.client, connection)
+        return False
 
-    def _write(self, data: bytes) -> Awaitable[None]:
+    async def _write(self, data: bytes) -> None:
         """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
-        self._written += len(data)
-        if self._written <= _NEVER_WAITS and not self._is_backed_up():
-            return self._call.request.writer.write(data)
-        return self._write_in_time(data)
+        await self._call.client.writer.write(data, self._patience)
 
-    async def _write_in_time(self, data: bytes) -> None:
-        """Write once the client has taken what was written before: as slowly as it likes, but it may not stop."""
-        request, seconds = self._call.request, self._call.service.rules.limits.upstream_timeout_seconds
-        writer = cast("StreamWriter", request.writer)  # aiohttp makes no other
-        if request.protocol.writing_paused:
-            await while_taken(writer.drain(), request.transport, seconds)
-        await writer.write(data, drain=False)
-
-    def _is_backed_up(self) -> bool:
-        """Whether the client has not taken the responses before: short ones too must not pile up."""
-        transport = self._call.request.transport
-        return transport is not None and transport.get_write_buffer_size() > _NEVER_WAITS
-
-    def _break_off(self) -> None:
-        """Reset the client's connection: an end in good order could pass for the end of the response."""
-        transport = self._call.request.transport
-        if transport is not None:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.abort()
-
-    async def _send_response(
-        self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]
-    ) -> Answered:
-        call = self._call
-        old_client = call.request.version < (1, 1)
-        chunked = head.chunked and not old_client
-        until_close = head.has_body and not chunked and head.length is None
-        keep_alive = self._may_keep_alive() and not until_close
-        if chunked and head.status not in {204, 304}:
-            added.append((b"Transfer-Encoding", b"chunked"))
-        if b"x-request-id" not in head.headers.named:
-            added.append((b"X-Request-Id", call.request_id.encode("ascii")))
-        added.extend(self._persistence(keep_alive=keep_alive))
-        self._metrics.answered(head.status)
-        out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)
+    async def send_response(self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]) -> bool:
+        """Relay a response whose head has come, its body as it comes; `added` are fields of the gateway's own."""
+        out, keeps_alive = self.response_opening(head, added)
+        chunked = self._is_chunked(head)
         if head.has_body:
-            while not connection.complete:
+            while not connection.reader.is_whole:
                 await self._write(out)
                 data = await connection.read()
                 out = _framed(data) if chunked else data
-            data = connection.rest()
-            out += _framed(data) if chunked else data
-            if chunked:
-                out += _LAST_CHUNK[:-2] + trailer_section(connection.trailers, inspected=self._inspected)
+            out += self.response_end(connection, head)
         await self._write(out)
-        return _ANSWERED if keep_alive else ANSWERED_LAST
+        return keeps_alive
 
-    def _may_keep_alive(self) -> bool:
-        call = self._call
-        if not call.request.keep_alive or call.is_draining():
-            return False
-        # Behind an Upgrade to anything but WebSocket aiohttp's parser loses what was pipelined.
-        protocols = call.fields.named.get(b"upgrade")
-        return protocols is None or all(value.lower() == b"websocket" for value in protocols)
+    def response_opening(self, head: ResponseHead, added: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
+        """Return the head that goes to the client, and whether its connection may carry another request after it."""
+        chunked = self._is_chunked(head)
+        until_close = head.has_body and not chunked and head.length is None
+        keeps_alive = not until_close and self._call.wants_more()
+        if chunked and head.status not in {204, 304}:
+            added.append((b"Transfer-Encoding", b"chunked"))
+        if b"x-request-id" not in head.headers.named:
+            added.append((b"X-Request-Id", self._head.request_id.encode("ascii")))
+        added.extend(self.persistence(keeps_alive=keeps_alive))
+        self._metrics.answered(head.status)
+        out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)
+        return out, keeps_alive
 
-    def _persistence(self, *, keep_alive: bool) -> list[tuple[bytes, bytes]]:
+    def response_end(self, connection: Connection, head: ResponseHead) -> bytes:
+        """Return what is left of a response that has come to its end."""
+        data = connection.rest()
+        if not self._is_chunked(head):
+            return data
+        trailers = trailer_section(connection.reader.trailers, inspected=self._inspected)
+        return b"".join([_framed(data), _LAST_CHUNK[:-2], trailers])
+
+    def _is_chunked(self, head: ResponseHead) -> bool:
+        return head.chunked and self._head.version >= (1, 1)
+
+    def persistence(self, *, keeps_alive: bool) -> Iterable[tuple[bytes, bytes]]:
         """Return the Connection field that tells the client what becomes of its connection (RFC 9112, 9.3)."""
-        if not keep_alive:
-            return [(b"Connection", b"close")]
-        return [(b"Connection", b"keep-alive")] if self._call.request.version < (1, 1) else []
+        if not keeps_alive:
+            return ((b"Connection", b"close"),)
+        return ((b"Connection", b"keep-alive"),) if self._head.version < (1, 1) else ()
 
 
 def _framed(data: Block) -> bytes:
     """Return bytes as a chunk, nothing for none: an empty chunk would be the last."""
     return b"".join([b"%x\r\n" % len(data), data, b"\r\n"]) if data else b""
-
-
-def _is_stale(connection: Connection, error: UpstreamError) -> bool:
-    """Whether the upstream seems to have closed an idle connection before it saw the request."""
-    return not connection.answered and not isinstance(error, UpstreamTimeoutError)

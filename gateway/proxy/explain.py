@@ -13,24 +13,15 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 
-from gateway.proxy.handler import head_problem, no_route
-from gateway.proxy.headers import (
-    Fields,
-    HeadError,
-    IndexedFields,
-    check_head,
-    fresh_ids,
-    origin_form,
-    request_id,
-    values,
-)
+from gateway.proxy.answers import AnswerError, no_room
+from gateway.proxy.headers import Fields, IndexedFields, values
 from gateway.proxy.judging import stage_fields
 from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.problem import refusal
+from gateway.proxy.request import RequestHead, fresh_ids, request_id
+from gateway.proxy.routing import Route, inspected_head, route
 from gateway.rollout.decision import Decision
-from gateway.rollout.endpoints import Match
-from gateway.rollout.inspection import Head, Inspection, by_name
-from gateway.rollout.policy import Mode
+from gateway.rollout.inspection import Inspection
 from gateway.rules.load import Rules
 
 
@@ -67,35 +58,24 @@ def explain(rules: Rules, method: str, target: str, fields: Fields, body: bytes)
     """
     told = Explanation()
     try:
-        message = _parse(method, target, _completed(fields, body), rules.limits.max_head_bytes)
-        sent = IndexedFields(message.raw_headers)
-        plain, _ = origin_form(message.path)
-        path, _, query = plain.partition("?")
-        check_head(message.method, plain, (1, 1), sent, rules.limits.max_head_bytes)
-        upstream = rules.upstream_for(path)
-        if upstream is None:
-            raise no_route()
-    except HeadError as error:
+        head = _parse(method, target, _completed(fields, body), rules.limits.max_head_bytes)
+        way = route(rules, head)
+    except AnswerError as error:
         return _refused(told, "head", error, fields)
-    told.say("route", f"to upstream {upstream.name!r} ({upstream.host}:{upstream.port})")
-    match = rules.endpoints.match(path)
-    if match is None:
-        told.say("endpoint", "none has this path: passes through uninspected")
+    told.say("route", f"to upstream {way.upstream.name!r} ({way.upstream.host}:{way.upstream.port})")
+    told.say("endpoint", _endpoint_text(way))
+    if way.match is None:
         return told
-    told.say("endpoint", _endpoint_text(match))
-    if match.endpoint.mode is Mode.OFF:
+    if way.inspected is None:
         told.say("mode", "off: passes through uninspected")
         return told
-    identity, own = request_id(sent, fresh_ids())
-    length = None if message.chunked else len(body)
-    head = Head(method, path, query, by_name(sent), identity, has_body=bool(body), content_length=length)
-    inspection = Inspection(head, match, rules.policy)
+    inspection = Inspection(inspected_head(head), way.match, rules.policy)
     holds = inspection.may_refuse and inspection.wants_body
     inspection.feed(body[:1])  # only then is it certain of a chunked body that there is one
     if holds and not inspection.ended and len(body) > rules.limits.held_bytes:
-        return _refused(told, "body", HeadError(503, "no_room", "no room to hold another body right now"), fields)
+        return _refused(told, "body", no_room(), fields)
     inspection.feed(body[1:])
-    _tell_decision(told, rules, match, inspection.finish(), identity, own=own, path=path)
+    _tell_decision(told, rules, head, way, inspection.finish())
     return told
 
 
@@ -111,8 +91,8 @@ def _completed(fields: Fields, body: bytes) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in sent if name.lower() != b"content-length"] + own
 
 
-def _parse(method: str, target: str, fields: Fields, limit: int) -> RawRequestMessage:
-    """Return the head as aiohttp's parser, which the server reads with, understands it. Raises HeadError."""
+def _parse(method: str, target: str, fields: Fields, limit: int) -> RequestHead:
+    """Return the head as aiohttp's parser, which the server reads with, understands it. Raises AnswerError."""
     loop = asyncio.new_event_loop()
     try:
         parser = HttpRequestParser(
@@ -124,49 +104,46 @@ def _parse(method: str, target: str, fields: Fields, limit: int) -> RawRequestMe
         first = f"{method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         messages, _, _ = parser.feed_data(first + lines + b"\r\n")
-        return messages[0][0]
+        message: RawRequestMessage = messages[0][0]
+        return RequestHead.of(message.method, message.path, (1, 1), message.raw_headers, "", fresh_ids())
     except HttpProcessingError as error:
         raise refused_head(error, limit) from error
     finally:
         loop.close()
 
 
-def _refused(told: Explanation, topic: str, error: HeadError, fields: Fields) -> Explanation:
+def _refused(told: Explanation, topic: str, error: AnswerError, fields: Fields) -> Explanation:
     told.outcome, told.status = "refused", error.status
-    told.problem = orjson.loads(head_problem(error, request_id(IndexedFields(fields), fresh_ids())[0]).body)
+    told.problem = orjson.loads(error.answer(request_id(IndexedFields(fields), fresh_ids())[0]).body)
     told.say(topic, f"refused with {error.status}, whatever the stages: {error.detail}")
     return told
 
 
-def _endpoint_text(match: Match) -> str:
+def _endpoint_text(way: Route) -> str:
+    match = way.match
+    if match is None:
+        return "none has this path: passes through uninspected"
     given = ", ".join(f"{name}={value!r}" for name, value in match.parameters.items())
     text = match.endpoint.pattern + (f" with {given}" if given else "")
     return text + ("; not every server would read the path so" if match.ambiguous else "")
 
 
-def _tell_decision(
-    told: Explanation,
-    rules: Rules,
-    match: Match,
-    decision: Decision | None,
-    identity: str,
-    *,
-    own: bool,
-    path: str,
-) -> None:
-    told.say("mode", f"{match.endpoint.mode} in the configuration")
+def _tell_decision(told: Explanation, rules: Rules, head: RequestHead, way: Route, decision: Decision | None) -> None:
+    told.say("mode", f"{way.mode} in the configuration")
     if decision is None:
         told.say("inspection", "nothing to inspect: passes through, and is not counted")
         return
     standing, verdict = decision.standing, decision.verdict
+    percent = rules.endpoints.endpoints[decision.endpoint].percent
     if standing.demoted is not None:
         told.say("effective mode", f"warn: {standing.demoted}")
     if standing.bucket is not None:
-        made = "" if own or standing.key != identity else " (made up: without X-Request-Id each request gets a new one)"
+        is_made_up = standing.key == head.request_id and not head.has_own_id
+        made = " (made up: without X-Request-Id each request gets a new one)" if is_made_up else ""
         told.say(
             "percentage",
             f"key {standing.key!r}{made} is in bucket {standing.bucket} of 10000; "
-            f"{match.endpoint.percent:g} % takes those below {round(match.endpoint.percent * 100)}",
+            f"{percent:g} % takes those below {round(percent * 100)}",
         )
     if verdict.valid:
         told.say("stages", f"{verdict.values} looked at, all right")
@@ -181,7 +158,7 @@ def _tell_decision(
     told.outcome, told.status = decision.result, decision.status
     told.response_fields = [(name.decode(), value.decode()) for name, value in stage_fields(decision)]
     if decision.refused:
-        told.problem = orjson.loads(refusal(decision, path, identity, rules.policy.vocabulary).body)
+        told.problem = orjson.loads(refusal(decision, head.path, head.request_id, rules.policy.vocabulary).body)
         told.say("result", f"reject: answered {decision.status}, nothing is sent upstream")
     else:
         extra = ", ".join(f"{name}: {value}" for name, value in told.response_fields)

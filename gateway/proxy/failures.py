@@ -1,11 +1,20 @@
 """How an upstream fails, and what the client is told of it."""
 
+from gateway.proxy.answers import AnswerError
 
-class UpstreamError(Exception):
-    """The upstream failed. `status` is what the client is told, `reason` the problem's name."""
 
-    status = 502
-    reason = "upstream_failed"
+class UpstreamError(AnswerError):
+    """The upstream failed; the message is for the log, `detail` for the client."""
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 502,
+        reason: str = "upstream_failed",
+        detail: str = "the upstream could not be reached",
+    ) -> None:
+        super().__init__(status, reason, detail)
+        self.args = (message,)
 
 
 class UpstreamRefusedError(UpstreamError):
@@ -15,5 +24,5 @@ class UpstreamRefusedError(UpstreamError):
 class UpstreamTimeoutError(UpstreamError):
     """No connection, no head, or silence within a response, for too long."""
 
-    status = 504
-    reason = "upstream_timeout"
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 504, "upstream_timeout", "the upstream did not answer")

@@ -1,209 +1,179 @@
-"""The one place that reads in order: match, read, judge, decide, forward or refuse, count."""
+"""The general way of a request, the one place that reads in order: match, read, judge, decide, forward or refuse."""
 
 import logging
 import time
-from types import MappingProxyType
+from collections.abc import Awaitable, Iterator
+from functools import partial
+from typing import cast
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestPayloadError
 
-from gateway.proxy.body import Incoming, TooSlowError
-from gateway.proxy.exchange import ANSWERED_LAST, Answered, Call, Exchange
+from gateway.proxy.answers import AnswerError, no_room
+from gateway.proxy.body import Body, Incoming
+from gateway.proxy.client import Client
+from gateway.proxy.exchange import Call, Exchange
 from gateway.proxy.failures import UpstreamError
-from gateway.proxy.headers import (
-    HeadError,
-    IndexedFields,
-    check_head,
-    content_length,
-    fresh_ids,
-    origin_form,
-    request_id,
-)
-from gateway.proxy.held import Budget, Held, NoRoomError
+from gateway.proxy.held import Budget, Held
 from gateway.proxy.judging import Judging, stage_fields
-from gateway.proxy.problem import Answer, problem, refusal
+from gateway.proxy.problem import refusal
+from gateway.proxy.request import RequestHead, fresh_ids
+from gateway.proxy.routing import Route, inspected_head, route
 from gateway.proxy.service import Service
 from gateway.proxy.shares import Share
 from gateway.rollout.endpoints import Match
-from gateway.rollout.inspection import Head, Inspection
-from gateway.rollout.policy import Mode
+from gateway.rollout.inspection import Inspection
 from gateway.telemetry.metrics import Metrics
 
 _log = logging.getLogger("gateway.proxy")
 _NOT_WORTH_WAITING_FOR = 1024 * 1024
-_FIELDS_BY_STATUS = MappingProxyType(
-    {
-        405: ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),),
-        503: ((b"Retry-After", b"1"),),
-    }
-)
+
+
+class Answered(web.StreamResponse):
+    """Tells aiohttp's server that the response is on the wire already, and whether the connection lives on.
+
+    Nothing of one response is kept in it.
+    """
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing is left to do."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to do."""
 
 
 class Handler:
     """Carries every request of the process under the service in force when it begins.
 
-    `service` is replaced whole by a reload; `draining` makes every response the last on its connection.
+    `service` is replaced whole by a reload; `draining` makes every response the last on its connection. `ids` are
+    for requests without one.
     """
 
     def __init__(self, service: Service, metrics: Metrics, held: Share) -> None:
         self.service = service
         self.draining = False
         self.in_flight = 0
-        self._ids = fresh_ids()
+        self.ids: Iterator[str] = fresh_ids()
         self._budget = Budget(held)
+        self._answered = {keep_alive: Answered(keep_alive=keep_alive) for keep_alive in (False, True)}
         metrics.held_bytes.set_function(lambda: held.total)
         metrics.in_flight.set_function(lambda: self.in_flight)
 
-    def _is_draining(self) -> bool:
-        return self.draining
-
     async def __call__(self, request: web.BaseRequest) -> Answered:
         """Carry one request to its end. A client that leaves before it has its answer is no fault."""
-        call = self._call(request)
+        service = self.service
+        client = cast("Client", request.protocol)  # the server makes no other
+        peer = request.remote or "unknown"
+        head = RequestHead.of(request.method, request.raw_path, request.version, request.raw_headers, peer, self.ids)
+        asks = request.transport if b"expect" in head.fields.named and request.version >= (1, 1) else None
+        body = Incoming(request.content, service.pace, length=head.length, chunked=head.is_chunked, asks=asks)
+        wants_more = partial(self.wants_more, request.keep_alive and _may_be_followed(head))
         self.in_flight += 1
         try:
-            return await self._carry_or_answer(call)
-        except ConnectionError:
-            return ANSWERED_LAST
+            return self._answered[await self._carry(Call(head, body, client, service, wants_more))]
         finally:
             self.in_flight -= 1
 
-    async def _carry_or_answer(self, call: Call) -> Answered:
+    def wants_more(self, client_does: bool) -> bool:
+        """Whether a client's connection is to carry another request, when its client wants that."""
+        return client_does and not self.draining
+
+    async def _carry(self, call: Call) -> bool:
         try:
-            return await self._carry(call)
-        except HeadError as error:
-            return await self._answer(call, head_problem(error, call.request_id))
-        except NoRoomError:
-            full = HeadError(503, "no_room", "no room to hold another body right now")
-            return await self._answer(call, head_problem(full, call.request_id))
-        except TooSlowError:
-            detail = "the body came too slowly"
-            answer = problem(408, "request_timeout", detail, call.request_id)
-            return await self._answer(call, answer, after_upstream=call.incoming.sent_on)
-        except RequestPayloadError:
-            detail = "the body is not framed as its head says"
-            answer = problem(400, "malformed", detail, call.request_id)
-            return await self._answer(call, answer, after_upstream=call.incoming.sent_on)
-        except UpstreamError as error:
-            _log.error("%s", error, extra={"requestId": call.request_id, "reason": error.reason})
-            detail = "the upstream did not answer" if error.status == 504 else "the upstream could not be reached"
-            answer = problem(error.status, error.reason, detail, call.request_id)
-            return await self._answer(call, answer, after_upstream=True)
+            way = route(call.service.rules, call.head, call.service.mode_of)
+        except AnswerError as error:
+            return await self._give_up(call, None, error)
+        return await self.carry_on(call, way, self._forward_or_refuse(call, way))
 
-    async def _answer(self, call: Call, answer: Answer, *, after_upstream: bool = False) -> Answered:
-        return await Exchange(call, inspected=False).answer(answer, after_upstream=after_upstream)
+    async def carry_on(self, call: Call, way: Route, work: Awaitable[bool]) -> bool:
+        """Do the rest of a call's work, and answer it where that ends in an error."""
+        try:
+            return await work
+        except AnswerError as error:
+            return await self._give_up(call, way, error)
+        except ConnectionError:
+            return False
 
-    def _call(self, request: web.BaseRequest) -> Call:
-        service = self.service
-        fields = IndexedFields(request.raw_headers)
-        named = fields.named
-        identity, own = request_id(fields, self._ids)
-        incoming = Incoming(
-            request,
-            service.pace,
-            expects_continue=b"expect" in named and request.version >= (1, 1),
-            length=content_length(named[b"content-length"][0]) if b"content-length" in named else None,
-            chunked=b"transfer-encoding" in named,
-        )
-        target, host = origin_form(request.raw_path)
-        path, _, query = target.partition("?")
-        return Call(
-            request=request,
-            service=service,
-            request_id=identity,
-            new_id=None if own else identity,
-            method=request.method,
-            target=target,
-            path=path,
-            query=query,
-            host=host,
-            fields=fields,
-            incoming=incoming,
-            upstream=service.rules.upstream_for(path),
-            is_draining=self._is_draining,
-        )
+    async def _give_up(self, call: Call, way: Route | None, error: AnswerError) -> bool:
+        after_upstream = call.body.sent_on or isinstance(error, UpstreamError)
+        if isinstance(error, UpstreamError):
+            _log.error("%s", error, extra={"requestId": call.head.request_id, "reason": error.reason})
+        answer = error.answer(call.head.request_id)
+        try:
+            return await Exchange(call, way).answer(answer, after_upstream=after_upstream)
+        except ConnectionError:
+            return False
 
-    async def _carry(self, call: Call) -> Answered:
-        rules = call.service.rules
-        check_head(call.method, call.target, call.request.version, call.fields, rules.limits.max_head_bytes)
-        if call.upstream is None:
-            raise no_route()
-        match = rules.endpoints.match(call.path, call.service.mode_of)
-        if match is None or call.service.mode_of(match.endpoint) is Mode.OFF:
-            return await Exchange(call, inspected=False).forward([], None)
-        judging = _judging(call, match)
+    async def _forward_or_refuse(self, call: Call, way: Route) -> bool:
+        exchange = Exchange(call, way)
+        match = way.inspected
+        if match is None:
+            return await exchange.forward([], None)
+        judging = judging_of(call, way, match)
         try:
             if judging.inspection.may_refuse:
-                return await self._hold(call, judging)
-            return await Exchange(call, inspected=True).forward([], _Tee(judging))
+                return await self._hold(call, exchange, judging)
+            return await exchange.forward([], _Tee(judging))
         finally:
             judging.inspection.close()
 
-    async def _hold(self, call: Call, judging: Judging) -> Answered:
+    async def _hold(self, call: Call, exchange: Exchange, judging: Judging) -> bool:
         """Read and judge the body before anything of the request goes upstream."""
-        exchange = Exchange(call, inspected=True)
         held = Held(self._budget, call.service.rules.limits.held_bytes)
         try:
-            whole = await _read_and_judge(call.incoming, judging, held)
+            whole = await _read_and_judge(call.body, judging, held)
             decision = await judging.conclude(whole=whole)
             if decision is not None and decision.refused:
                 held.let_go()
                 vocabulary = call.service.rules.policy.vocabulary
-                return await exchange.answer(refusal(decision, call.path, call.request_id, vocabulary))
+                return await exchange.answer(refusal(decision, call.head.path, call.head.request_id, vocabulary))
             return await exchange.forward(held.hand_over(), _Told(judging), held.release)
         finally:
             held.release()
 
 
-async def _read_and_judge(incoming: Incoming, judging: Judging, held: Held) -> bool:
+async def _read_and_judge(body: Body, judging: Judging, held: Held) -> bool:
     """Hold and judge a body as it comes; returns whether to its end, or as far as it changes anything.
 
     It is not read on once a reason about the whole request is known, nor when the refusal is certain and either
-    the report is full or much is still to come. Raises NoRoomError.
+    the report is full or much is still to come. Raises AnswerError where there is no room.
     """
     inspection = judging.inspection
     if not inspection.wants_body:
         return True
-    if not inspection.ended and incoming.left > held.limit:
-        raise NoRoomError  # nor will there ever be
+    if not inspection.ended and body.left > held.limit:
+        raise no_room()  # nor will there ever be
     while not inspection.ended:
-        if inspection.certain and (inspection.enough or incoming.left > _NOT_WORTH_WAITING_FOR):
+        if inspection.certain and (inspection.enough or body.left > _NOT_WORTH_WAITING_FOR):
             return False
-        chunk = await incoming.read(held.size)
+        chunk = await body.read(held.size)
         if not chunk:
             break
         await judging.feed(chunk)
         if inspection.certain:
             held.let_go()
         else:
-            held.append(chunk, always=incoming.never_turned_away)
+            held.append(chunk, always=body.never_turned_away)
     return True
 
 
-def no_route() -> HeadError:
-    """Return the error for a path that no upstream takes."""
-    return HeadError(404, "no_route", "no route takes this path")
-
-
-def head_problem(error: HeadError, identity: str) -> Answer:
-    """Return the answer to a head that is refused."""
-    return problem(error.status, error.reason, error.detail, identity, *_FIELDS_BY_STATUS.get(error.status, ()))
-
-
-def _judging(call: Call, match: Match) -> Judging:
+def judging_of(call: Call, way: Route, match: Match) -> Judging:
+    """Return the judging of a call at the endpoint that it is."""
     begin = time.perf_counter()
-    head = Head(
-        method=call.method,
-        path=call.path,
-        query=call.query,
-        headers=call.fields.named,
-        request_id=call.request_id,
-        has_body=call.incoming.exists,
-        content_length=call.incoming.length,
-    )
-    service = call.service
-    inspection = Inspection(head, match, service.rules.policy, service.mode_of(match.endpoint))
-    return Judging(inspection, call.service, call.request_id, time.perf_counter() - begin)
+    inspection = Inspection(inspected_head(call.head), match, call.service.rules.policy, way.mode)
+    return Judging(inspection, call.service, call.head.request_id, time.perf_counter() - begin)
+
+
+def _may_be_followed(head: RequestHead) -> bool:
+    """Whether another request may come behind this one.
+
+    Behind an Upgrade to anything but WebSocket aiohttp's parser loses what was pipelined.
+    """
+    protocols = head.fields.named.get(b"upgrade")
+    return protocols is None or all(value.lower() == b"websocket" for value in protocols)
 
 
 class _Tee:

@@ -14,16 +14,13 @@ import math
 from mmap import mmap
 from typing import TypeAlias
 
+from gateway.proxy.answers import no_room
 from gateway.proxy.shares import Share
 
 Block: TypeAlias = bytes | memoryview
 SMALL = 64 * 1024
 _BLOCK = 256 * 1024
 _LET_GO_AT_ONCE = 8  # blocks: half a millisecond
-
-
-class NoRoomError(Exception):
-    """The budget for held bodies is used up."""
 
 
 class Budget:
@@ -38,11 +35,11 @@ class Budget:
         return self._held.total
 
     def take(self, size: int, limit: float) -> None:
-        """Count `size` more bytes as held. Raises NoRoomError when they do not fit under `limit`."""
+        """Count `size` more bytes as held. Raises AnswerError when they do not fit under `limit`."""
         self._held.add(size)
         if self.used > limit:
             self._held.add(-size)
-            raise NoRoomError
+            raise no_room()
 
     def give_back(self, size: int) -> None:
         """Count `size` bytes as no longer held."""
@@ -66,7 +63,7 @@ class Held:
         self.size = 0  # bytes that are held
 
     def append(self, chunk: bytes, *, always: bool = False) -> None:
-        """Hold one more chunk. Raises NoRoomError when the budget does not allow it, and it need not `always`."""
+        """Hold one more chunk. Raises AnswerError when the budget does not allow it, and it need not `always`."""
         size = self.size + len(chunk)
         limit = self.limit if size > SMALL else self.limit + self.limit // 4
         self._budget.take(len(chunk), math.inf if always else limit)

@@ -38,6 +38,10 @@ class Judging:
         `whole` false says that the body was not seen to its end.
         """
         await self._in_turns(self.inspection.closing(whole=whole))
+        return self.settle(whole=whole)
+
+    def settle(self, *, whole: bool = True) -> Decision | None:
+        """Return the decision, as `conclude` does where nothing is left to be judged; the rest is done at once."""
         if self._concluded:
             return self._decision
         self._concluded = True

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, LineTooLong
 
-from gateway.proxy.headers import HeadError
+from gateway.proxy.answers import AnswerError
 
 _MAX_FIELDS = 256
 
@@ -22,17 +22,17 @@ def parser_settings(max_head_bytes: int) -> dict[str, Any]:
     }
 
 
-def refused_head(error: BaseException | None, line_limit: int) -> HeadError:
+def refused_head(error: BaseException | None, line_limit: int) -> AnswerError:
     """Return what to say of a parser's error; only the beginning of its message is not the client's."""
     message = error.message if isinstance(error, HttpProcessingError) else ""
     if isinstance(error, LineTooLong):
         if error.args[1] == line_limit:
-            return HeadError(414, "uri_too_long", f"the request target is longer than {line_limit} bytes")
-        return HeadError(431, "head_too_large", f"a header field is longer than {line_limit} bytes")
+            return AnswerError(414, "uri_too_long", f"the request target is longer than {line_limit} bytes")
+        return AnswerError(431, "head_too_large", f"a header field is longer than {line_limit} bytes")
     if message.startswith("Too many headers"):
-        return HeadError(431, "head_too_large", f"the request has more than {_MAX_FIELDS} header fields")
+        return AnswerError(431, "head_too_large", f"the request has more than {_MAX_FIELDS} header fields")
     if isinstance(error, BadStatusLine) and message.startswith("Bad status line:\n  Invalid HTTP version"):
-        return HeadError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        return AnswerError(505, "http_version", "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if message.startswith(("Request has invalid `Transfer-Encoding`", "Invalid `Transfer-Encoding`")):
-        return HeadError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
-    return HeadError(400, "malformed", "the request is not HTTP/1.1 as RFC 9112 has it")
+        return AnswerError(501, "transfer_encoding", "only the transfer coding 'chunked' is understood")
+    return AnswerError(400, "malformed", "the request is not HTTP/1.1 as RFC 9112 has it")

@@ -5,29 +5,19 @@ import contextlib
 import fcntl
 import struct
 import termios
-from collections.abc import Coroutine
 
 
-async def while_taken(
-    drained: Coroutine[None, None, None], transport: asyncio.Transport | None, seconds: float
-) -> None:
-    """Wait until a client has taken enough of what was written, for as long as it takes any of it.
+async def while_taken(room: asyncio.Future[None], transport: asyncio.Transport, seconds: float | None) -> None:
+    """Wait until a client has taken enough of what was written that there is `room`, for as long as it takes any.
 
-    Raises TimeoutError after `seconds` in which it took nothing.
+    Raises TimeoutError after `seconds` (None: never) in which it took nothing.
     """
-    draining = asyncio.ensure_future(drained)
-    try:
-        waiting = unsent(transport)
-        while not (await asyncio.wait({draining}, timeout=seconds))[0]:
-            before, waiting = waiting, unsent(transport)
-            if waiting >= before:
-                raise TimeoutError(f"the client took nothing for {seconds:g} s")
-    except BaseException:
-        draining.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await draining
-        raise
-    draining.result()
+    waiting = unsent(transport)
+    while not (await asyncio.wait({room}, timeout=seconds))[0]:
+        before, waiting = waiting, unsent(transport)
+        if waiting >= before:
+            raise TimeoutError(f"the client took nothing for {seconds:g} s")
+    room.result()
 
 
 def end_in_time(transport: asyncio.Transport, seconds: float) -> None:

@@ -6,27 +6,23 @@ what is spoken in a tunnel may be silent for as long as its speakers like.
 
 import asyncio
 
-from aiohttp import web
-
+from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection
 
 
-async def carry(request: web.BaseRequest, connection: Connection) -> None:
+async def carry(client: Client, connection: Connection) -> None:
     """Carry bytes between a client and an upstream that has switched protocols, to the end of both.
 
     Raises UpstreamError when the upstream breaks off.
     """
-    client = request.transport
-    if client is None:
-        return
-    up = _Up(client, connection)
+    transport = client.writer.transport
+    up = _Up(transport, connection)
     try:
-        # aiohttp gives the parser all that comes from now on, and what had come before.
-        request.protocol.set_parser(up)  # type: ignore[arg-type]  # typed for WebSocket's, asks for two methods
+        client.set_parser(up)
         while data := await connection.read():
-            await request.writer.write(data)
-        if client.can_write_eof():
-            client.write_eof()
+            await client.writer.write(data, None)
+        if transport.can_write_eof():
+            transport.write_eof()
             await up.ended
     finally:
         up.stop()

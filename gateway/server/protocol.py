@@ -16,11 +16,12 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import GatewayError
-from gateway.proxy.exchange import Answered
-from gateway.proxy.handler import Handler, head_problem
-from gateway.proxy.headers import HeadError, fresh_ids
+from gateway.proxy.answers import AnswerError
+from gateway.proxy.client import ClientWriter
+from gateway.proxy.handler import Answered, Handler
 from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.progress import end_in_time
+from gateway.proxy.request import fresh_ids
 from gateway.proxy.shares import Share
 from gateway.rules.model import Limits
 
@@ -47,11 +48,11 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, if there is room for one more connection."""
-        self._wire = cast("asyncio.Transport", transport)
+        self.writer = ClientWriter(cast("asyncio.Transport", transport))
         super().connection_made(transport)
         self._server.open.add(1)
         if self._server.open.total > self._server.limits.max_connections:
-            self._leave(HeadError(503, "no_room", "no room for another connection right now"))
+            self._leave(AnswerError(503, "no_room", "no room for another connection right now"))
         else:
             self._expect_head()
 
@@ -60,7 +61,7 @@ class Connection(web.RequestHandler):
         try:
             await super().start()
         finally:
-            end_in_time(self._wire, self._server.limits.upstream_timeout_seconds)
+            end_in_time(self.writer.transport, self._server.limits.upstream_timeout_seconds)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the parser; a head has to be whole `headerTimeoutSeconds` after its first byte.
@@ -93,6 +94,7 @@ class Connection(web.RequestHandler):
             finished = await super().finish_response(request, resp, start_time)
         else:
             finished = resp, False  # it is on the wire already
+        self.writer.begin()
         self._finished = request.content
         if self._finished.exception() is not None:
             self._finished.feed_eof()  # aiohttp would read on, and log what it meets as a fault of ours
@@ -110,22 +112,33 @@ class Connection(web.RequestHandler):
         """Forget the connection."""
         self._stop_timer()
         self._server.open.add(-1)
+        self.writer.lose()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hold responses back while the client does not take them."""
+        self.writer.pause()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let responses go on."""
+        self.writer.resume()
+        super().resume_writing()
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's signature; the message holds the client's bytes
+        message: str | None = None,  # noqa: ARG002 - as above; the message holds the client's bytes
     ) -> Answered:
         """Return the answer to what could not be parsed, or to a fault of ours; it ends the connection."""
         if status == 400:
             error = refused_head(exc, self.max_line_size)
         else:
             _log.error("a request failed", exc_info=exc)
-            error = HeadError(500, "internal_error", "the gateway failed")
-        if request.writer.output_size > 0:
+            error = AnswerError(500, "internal_error", "the gateway failed")
+        if self.writer.written > 0:
             raise ConnectionError("part of a response is out already")
         return _Refusal(error)
 
@@ -184,11 +197,11 @@ class Connection(web.RequestHandler):
         if not self._is_waiting():
             return
         if self._begun:
-            self._leave(HeadError(408, "request_timeout", "the request head came too slowly"))
+            self._leave(AnswerError(408, "request_timeout", "the request head came too slowly"))
         else:
             self.force_close()  # nothing was asked, so there is nothing to answer
 
-    def _leave(self, error: HeadError) -> None:
+    def _leave(self, error: AnswerError) -> None:
         """Answer whatever comes, and close once the client had time to read that."""
         if self.transport is not None:
             self.transport.write(_Refusal(error).bytes)
@@ -200,10 +213,10 @@ class Connection(web.RequestHandler):
 class _Refusal(Answered):
     """Writes itself when aiohttp prepares it: no handler did. It is the last on its connection."""
 
-    def __init__(self, error: HeadError) -> None:
+    def __init__(self, error: AnswerError) -> None:
         super().__init__(keep_alive=False)
         identity = next(fresh_ids())
-        answer = head_problem(error, identity)
+        answer = error.answer(identity)
         self.bytes = answer.head(identity, [(b"Connection", b"close")]) + answer.body
 
     async def prepare(self, request: web.BaseRequest) -> None:

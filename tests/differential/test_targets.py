@@ -16,7 +16,7 @@ from support.targets import INNOCENT, Targets
 from support.upstream import RecordingUpstream
 from support.wire import request
 
-from gateway.proxy.headers import origin_form
+from gateway.proxy.request import origin_form
 from gateway.rollout.endpoints import Endpoint, EndpointTable
 from gateway.rollout.policy import Mode
 from gateway.stages.judge import Judge

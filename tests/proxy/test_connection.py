@@ -181,6 +181,6 @@ async def test_connection_that_is_not_read_on_is_not_kept(sock: socket.socket) -
     connection.end()
     body = b"x" * 300_000
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-    assert connection.complete
+    assert connection.reader.is_whole
     assert not connection.finish()
     connection.connection_lost(None)

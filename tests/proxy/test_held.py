@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.proxy.held import SMALL, Budget, Held, NoRoomError
+from gateway.proxy.answers import AnswerError
+from gateway.proxy.held import SMALL, Budget, Held
 from gateway.proxy.shares import Share
 
 
@@ -56,7 +57,7 @@ def test_what_arrives_takes_its_room(budget: Budget) -> None:
     """Each chunk takes its own size of the budget until there is no more; what always finds room is counted too."""
     held, other = Held(budget, 80), Held(budget, 80)  # a quarter more for small ones
     held.append(b"x" * 60)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(AnswerError):
         other.append(b"x" * 41)
     assert budget.used == 60
     other.append(b"x" * 41, always=True)
@@ -73,7 +74,7 @@ def test_small_bodies_have_a_quarter_more(budget: Budget) -> None:
     large.append(b"x" * limit)
     growing.append(b"x" * (SMALL // 2))
     small.append(b"x" * (SMALL // 2))
-    with pytest.raises(NoRoomError):
+    with pytest.raises(AnswerError):
         last.append(b"x")
     large.release()
     growing.append(b"x" * SMALL)
@@ -87,7 +88,7 @@ def test_a_body_that_grows_is_small_no_more(budget: Budget) -> None:
     full, growing = Held(budget, 4 * SMALL), Held(budget, 4 * SMALL)
     full.append(b"x" * (4 * SMALL - 10))
     growing.append(b"x" * (SMALL - 1))
-    with pytest.raises(NoRoomError):
+    with pytest.raises(AnswerError):
         growing.append(b"xx")
 
 
