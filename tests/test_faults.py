@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from gateway.faults import OTHER, Spelt, no_json, type_problems
 from gateway.migration.spec import Spec
 from gateway.rules.model import File, default_endpoints
-from gateway.server.control import ModeCall, Webhook
+from gateway.server.override_service import ModeCall, Webhook
 from gateway.settings import Settings
 
 CONFIG = Path("config")

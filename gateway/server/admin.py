@@ -10,11 +10,11 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway import __version__
-from gateway.server.carrier import Carrier
-from gateway.server.control import CallError, Control
+from gateway.server.active_configuration import ActiveConfiguration
 from gateway.server.entrance import answer_json, problem, read_body
+from gateway.server.override_service import CallError, OverrideService
 from gateway.server.reload import Reloader
-from gateway.server.steering import Steering
+from gateway.server.request_server import RequestServer
 from gateway.telemetry.logs import utc
 from gateway.telemetry.metrics import Metrics
 
@@ -31,19 +31,19 @@ class Admin:
 
     def __init__(
         self,
-        carrier: Carrier,
-        steering: Steering,
+        request_server: RequestServer,
+        active: ActiveConfiguration,
         reloader: Reloader,
-        control: Control,
+        overrides: OverrideService,
         metrics: Metrics,
         token: str | None,
         name: str = "localhost",
     ) -> None:
         self.draining = False
-        self._carrier = carrier
-        self._steering = steering
+        self._request_server = request_server
+        self._active = active
         self._reloader = reloader
-        self._control = control
+        self._overrides = overrides
         self._metrics = metrics
         self._token = token
         self._names = {"localhost", name.lower()}
@@ -80,13 +80,13 @@ class Admin:
         """Say whether new requests should be sent here."""
         if self.draining:
             return web.Response(status=503, text="draining\n")
-        if self._carrier.describe()["serving"] == 0:
+        if self._request_server.describe()["serving"] == 0:
             return web.Response(status=503, text="no worker serves\n")
         return web.Response(text="ready\n")
 
     async def metrics(self, _: web.BaseRequest) -> web.Response:
         """Return all metrics in Prometheus' text format."""
-        await self._carrier.settle()
+        await self._request_server.settle()
         return web.Response(body=self._metrics.expose(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def status(self, request: web.BaseRequest) -> web.Response:
@@ -106,11 +106,11 @@ class Admin:
 
     async def mode(self, request: web.BaseRequest) -> web.Response:
         """Hold an endpoint at a less strict mode, or let go of it."""
-        return await self._follow(request, self._control.change_mode)
+        return await self._follow(request, self._overrides.change_mode)
 
     async def alerts(self, request: web.BaseRequest) -> web.Response:
         """Take Alertmanager's alerts, some of which demote an endpoint."""
-        return await self._follow(request, self._control.follow_alerts)
+        return await self._follow(request, self._overrides.follow_alerts)
 
     async def _follow(
         self, request: web.BaseRequest, call: Callable[[bytes], Coroutine[Any, Any, dict[str, Any]]]
@@ -120,7 +120,7 @@ class Admin:
             return refusal
         try:
             answer = await call(await read_body(request))
-            await self._carrier.settle()
+            await self._request_server.settle()
             return answer_json(answer)
         except CallError as error:
             return problem(error.status, str(error))
@@ -130,15 +130,15 @@ class Admin:
             return problem(408, "the body came too slowly")
 
     async def _status(self) -> dict[str, Any]:
-        await self._carrier.settle()
-        rules = self._steering.rules
+        await self._request_server.settle()
+        rules = self._active.rules
         last = self._reloader.last
         return {
             "version": __version__,
             "config": {
                 "source": rules.source,
                 "fingerprint": rules.fingerprint,
-                "since": utc(self._steering.since.began),
+                "since": utc(self._active.since.began),
             },
             "vocabulary": {
                 "fingerprint": rules.policy.vocabulary.fingerprint,
@@ -150,13 +150,13 @@ class Admin:
             "enforcementKey": rules.policy.enforcement_key,
             "endpoints": {
                 pattern: {
-                    "mode": self._steering.modes[pattern],
+                    "mode": self._active.modes[pattern],
                     "configuredMode": endpoint.mode,
-                    "percent": endpoint.percent_at(self._steering.modes[pattern]),
+                    "percent": endpoint.percent_at(self._active.modes[pattern]),
                     "configuredPercent": endpoint.percent,
-                    "override": self._control.holds(endpoint),
+                    "override": self._overrides.holds(endpoint),
                     "totals": self._metrics.totals(pattern),
-                    "sinceConfig": self._steering.since.counts(pattern),
+                    "sinceConfig": self._active.since.counts(pattern),
                 }
                 for pattern, endpoint in rules.endpoints.endpoints.items()
             },
@@ -165,9 +165,9 @@ class Admin:
                 "result": "error" if last.errors else "success",
                 "errors": list(last.errors),
             },
-            "overrides": {"error": self._control.error},
-            "workers": self._carrier.describe(),
-            "inFlight": self._carrier.in_flight,
+            "overrides": {"error": self._overrides.error},
+            "workers": self._request_server.describe(),
+            "inFlight": self._request_server.in_flight,
             "draining": self.draining,
         }
 

@@ -19,16 +19,17 @@ from aiohttp import web
 from gateway import __version__
 from gateway.errors import GatewayError, cause_of
 from gateway.rules.load import Rules, warnings
+from gateway.server.active_configuration import ActiveConfiguration
 from gateway.server.admin import Admin
-from gateway.server.carrier import BACKLOG, Carrier, InProcess
-from gateway.server.control import Control
 from gateway.server.entrance import AdminServer
-from gateway.server.keeper import Keeper
+from gateway.server.in_process_server import InProcessServer
+from gateway.server.override_service import OverrideService
+from gateway.server.override_sync import OverrideSync
 from gateway.server.reload import Reloader
-from gateway.server.steering import Steering
+from gateway.server.request_server import BACKLOG, RequestServer
 from gateway.server.store import store_of
 from gateway.server.token import ensure_token
-from gateway.server.workers import Workers
+from gateway.server.worker_pool import WorkerPool
 from gateway.settings import PREFIX, Settings, unread_variables
 from gateway.telemetry.metrics import Metrics
 
@@ -45,13 +46,13 @@ class App:
         self._hurry = asyncio.Event()
         self._interrupted = False
         metrics = Metrics()
-        self.carrier = _carrier(settings, rules, metrics)
-        self._steering = steering = Steering(self.carrier, rules, metrics)
-        self._keeper = Keeper(steering.overrides, store_of(settings))
-        self._reloader = Reloader(settings.config, settings.dry_run, steering, metrics)
-        control = Control(steering, self._keeper)
+        self.request_server = _request_server(settings, rules, metrics)
+        self._active = active = ActiveConfiguration(self.request_server, rules, metrics)
+        self._sync = OverrideSync(active.overrides, store_of(settings))
+        self._reloader = Reloader(settings.config, settings.dry_run, active, metrics)
+        overrides = OverrideService(active, self._sync)
         token = ensure_token(settings)
-        self._admin = Admin(self.carrier, steering, self._reloader, control, metrics, token, settings.admin_host)
+        self._admin = Admin(self.request_server, active, self._reloader, overrides, metrics, token, settings.admin_host)
         for warning in (*warnings(rules, dry_run=settings.dry_run), *unread_variables(os.environ)):
             _log.warning("%s", warning)
 
@@ -65,15 +66,15 @@ class App:
         admin = _listen(settings.admin_host, settings.admin_port, "ADMIN_PORT")
         admin_runner = web.ServerRunner(AdminServer(self._admin.answer), shutdown_timeout=1)
         await admin_runner.setup()
-        await self._keeper.begin()
+        await self._sync.begin()
         # Workers take seconds to start; SIGTERM may end us meanwhile, SIGHUP may not.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reloader.reload)
-        await self.carrier.start(public)
+        await self.request_server.start(public)
         await web.SockSite(admin_runner, admin).start()
         self._catch_signals()
         watching = asyncio.create_task(self._reloader.watch()) if settings.watch_config else None
         ports = (public.getsockname()[1], admin.getsockname()[1])
-        rules = self._steering.rules
+        rules = self._active.rules
         _log.info(
             "serving",
             extra={
@@ -92,8 +93,8 @@ class App:
         finally:
             if watching is not None:
                 watching.cancel()
-            await self._keeper.close()
-            await self.carrier.close()
+            await self._sync.close()
+            await self.request_server.close()
             await admin_runner.cleanup()
         if self._interrupted:
             raise KeyboardInterrupt
@@ -114,28 +115,28 @@ class App:
         self.stop()
 
     async def _drain(self) -> None:
-        seconds = self._steering.rules.limits.drain_seconds
+        seconds = self._active.rules.limits.drain_seconds
         deadline = asyncio.get_running_loop().time() + seconds
-        _log.info("draining", extra={"seconds": seconds, "inFlight": self.carrier.in_flight})
+        _log.info("draining", extra={"seconds": seconds, "inFlight": self.request_server.in_flight})
         self._admin.draining = True
-        self.carrier.drain()
+        self.request_server.drain()
         await self._pause(seconds * _STILL_ACCEPTING_SHARE)
-        await self.carrier.stop_accepting()
-        while self.carrier.is_busy and asyncio.get_running_loop().time() < deadline:
+        await self.request_server.stop_accepting()
+        while self.request_server.is_busy and asyncio.get_running_loop().time() < deadline:
             if self._hurry.is_set():
                 break
             await self._pause(0.02)
-        _log.info("stopped", extra={"inFlight": self.carrier.in_flight})
+        _log.info("stopped", extra={"inFlight": self.request_server.in_flight})
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), seconds)
 
 
-def _carrier(settings: Settings, rules: Rules, metrics: Metrics) -> Carrier:
+def _request_server(settings: Settings, rules: Rules, metrics: Metrics) -> RequestServer:
     if settings.workers == 1:
-        return InProcess(rules, metrics)
-    return Workers(settings.workers, rules, metrics, settings.log_level, settings.log_format)
+        return InProcessServer(rules, metrics)
+    return WorkerPool(settings.workers, rules, metrics, settings.log_level, settings.log_format)
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Messages between the process that steers and one worker, both ways: JSON behind its length, over a socket pair."""
+"""Messages between the main process and one worker, both ways: JSON behind its length, over a socket pair."""
 
 import asyncio
 import os

@@ -12,17 +12,17 @@ _EXAMPLE = "http://127.0.0.1:8081"
 _NAME_IT = "; name the gateway's own with STAGE_GATEWAY_ADMIN_TOKEN_FILE, or the STATE folder where it is kept"
 
 
-class RefusedError(GatewayError):
+class CallRefusedError(GatewayError):
     """The gateway does not follow a call; the message says why."""
 
 
 async def fetch_status(address: str, token: str | None) -> dict[str, Any]:
-    """Return `/status` of the gateway whose admin port is at `address`. Raises UnreachableError, RefusedError."""
+    """Return `/status` of the gateway whose admin port is at `address`. Raises UnreachableError, CallRefusedError."""
     return await _call(address, "GET", "/status", token, "endpoints")
 
 
 async def send_mode(address: str, token: str | None, change: dict[str, Any]) -> dict[str, Any]:
-    """Change an endpoint's override, and return what it is under then. Raises UnreachableError, RefusedError."""
+    """Change an endpoint's override, and return what it is under then. Raises UnreachableError, CallRefusedError."""
     return await _call(address, "POST", "/-/mode", token, "override", orjson.dumps(change))
 
 
@@ -40,7 +40,7 @@ async def _call(
             document = orjson.loads(await response.read())
             if response.content_type == "application/problem+json":
                 cure = _NAME_IT if response.status == 401 else ""
-                raise RefusedError(f"{url}: {document['detail']}{cure}")
+                raise CallRefusedError(f"{url}: {document['detail']}{cure}")
             if response.status != 200:
                 raise UnreachableError(f"{url}: answered {response.status}, expected the admin port of a gateway")
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:

@@ -1,4 +1,4 @@
-"""What the process that steers tells a worker, and a worker that process. Both are of one release."""
+"""What the main process tells a worker, and a worker that process. Both are of one release."""
 
 from typing import TypeAlias
 

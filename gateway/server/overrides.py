@@ -75,8 +75,8 @@ class Override(NamedTuple):
         )
 
 
-Place = tuple[str, Source]  # an endpoint's pattern, and who holds it
-Held = dict[Place, Override]
+OverrideKey = tuple[str, Source]  # an endpoint's pattern, and who holds it
+OverrideTable = dict[OverrideKey, Override]
 
 
 class Overrides:
@@ -89,9 +89,9 @@ class Overrides:
         self._changed = changed
         self._now = now
         # At (pattern, damaged_state) stands that a person has cleared the endpoint since the damage.
-        self._held: Held = {}
+        self._held: OverrideTable = {}
         self.damage: str | None = None
-        self.pending: dict[Place, Override | None] = {}
+        self.pending: dict[OverrideKey, Override | None] = {}
 
     def of(self, endpoint: Endpoint) -> dict[Source, Override]:
         """Return what holds an endpoint now, by source."""
@@ -138,35 +138,35 @@ class Overrides:
         self.pending[pattern, Source.PERSON] = None  # also what is not held here may be stored
         self._held[pattern, Source.ALERT] = self.pending[pattern, Source.ALERT] = cleared
         if self.damage is not None and not self._is_released(pattern):
-            place = pattern, Source.DAMAGED_STATE
-            self._held[place] = self.pending[place] = cleared
-            self._tell("override cleared", *place, None, clearedBy=by)
+            key = pattern, Source.DAMAGED_STATE
+            self._held[key] = self.pending[key] = cleared
+            self._tell("override cleared", *key, None, clearedBy=by)
         self._changed()
 
-    def take_over(self, stored: Held, *, whole: bool = True) -> None:
+    def take_over(self, stored: OverrideTable, *, whole: bool = True) -> None:
         """Make what is stored, and what is still to be stored, all that is held.
 
         `whole` False: what was stored before is lost. Then what is held stays, and is to be stored again.
         """
         self.expire()
         if not whole:
-            lost = {place: override for place, override in self._held.items() if place not in stored}
+            lost = {key: override for key, override in self._held.items() if key not in stored}
             self.pending = {**lost, **self.pending}
         now, before, mended = self._now(), self._held, self.damage is not None
-        for place in {**stored, **before}:
-            if place[1] is Source.DAMAGED_STATE:
-                self.pending[place] = None
+        for key in {**stored, **before}:
+            if key[1] is Source.DAMAGED_STATE:
+                self.pending[key] = None
         merged = {**stored, **self.pending}
-        self._held = {place: override for place, override in merged.items() if override and override.lasts(now)}
+        self._held = {key: override for key, override in merged.items() if override and override.lasts(now)}
         self.damage = None
         if mended:
             _audit.warning("the stored overrides can be read again")
-        for place in before.keys() | self._held.keys():
-            self._note_difference(place, before.get(place), self._held.get(place))
+        for key in before.keys() | self._held.keys():
+            self._note_difference(key, before.get(key), self._held.get(key))
         if mended or before != self._held:
             self._changed()
 
-    def cannot_read(self, error: str, understood: Held) -> None:
+    def cannot_read(self, error: str, understood: OverrideTable) -> None:
         """Note that what is stored was not to be read at the start, but for a part that was understood."""
         if self.damage == error:
             return
@@ -179,22 +179,22 @@ class Overrides:
     def expire(self) -> None:
         """Let go of what has come to its end."""
         now = self._now()
-        over = [place for place, held in self._held.items() if not held.lasts(now)]
-        for place in over:
-            self._tell("override expired", *place, self._held.pop(place))
+        over = [key for key, held in self._held.items() if not held.lasts(now)]
+        for key in over:
+            self._tell("override expired", *key, self._held.pop(key))
         if over:
             self._changed()
 
     def _is_released(self, pattern: str) -> bool:
         return (pattern, Source.DAMAGED_STATE) in self._held
 
-    def _note_difference(self, place: Place, before: Override | None, after: Override | None) -> None:
-        if before == after or place[1] is Source.DAMAGED_STATE:
+    def _note_difference(self, key: OverrideKey, before: Override | None, after: Override | None) -> None:
+        if before == after or key[1] is Source.DAMAGED_STATE:
             return
         if after is not None and after.holds:
-            self._tell("override taken over", *place, after)
+            self._tell("override taken over", *key, after)
         elif before is not None and before.holds:
-            self._tell("override gone", *place, before)
+            self._tell("override gone", *key, before)
 
     def _tell(self, message: str, pattern: str, source: Source, override: Override | None, **more: str) -> None:
         document = override.told() if override is not None else {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigurationError
 from gateway.rules.load import load, warnings
-from gateway.server.steering import Steering
+from gateway.server.active_configuration import ActiveConfiguration
 from gateway.server.watcher import Watcher
 from gateway.telemetry.metrics import Metrics
 
@@ -25,10 +25,10 @@ class Outcome:
 class Reloader:
     """Puts the file as it is now in force."""
 
-    def __init__(self, path: Path, dry_run: bool | None, steering: Steering, metrics: Metrics) -> None:
+    def __init__(self, path: Path, dry_run: bool | None, active: ActiveConfiguration, metrics: Metrics) -> None:
         self._path = path
         self._dry_run = dry_run
-        self._steering = steering
+        self._active = active
         self._metrics = metrics
         self._watcher = Watcher(path, self.reload)
         self.last = Outcome(datetime.now(UTC), ())
@@ -40,10 +40,10 @@ class Reloader:
     def reload(self) -> Outcome:
         """Read the file again and return what came of it."""
         self._watcher.note()  # before it is read: what changes from here on is seen
-        old = self._steering.rules
+        old = self._active.rules
         try:
             rules = load(self._path, dry_run=self._dry_run)
-            self._steering.put_in_force(rules)
+            self._active.put_in_force(rules)
         except Exception as error:  # whatever a file does to us, the old one stays in force
             errors = ["the reload failed; the log says why"]
             if isinstance(error, ConfigurationError):

@@ -4,7 +4,7 @@ Rules of the room:
 
 - A file is written whole: to a new file, to the disk, then put in the old one's place. That may take long, so it is
   done in a thread of its own, one after the other; traffic goes on.
-- A directory is claimed before it is read: two processes that write one file would undo each other's changes.
+- A directory is locked before it is read: two processes that write one file would undo each other's changes.
 - A damaged file is put aside, never lost. The file that takes its place says so, or a restart would take what it
   holds for everything that was ever held.
 - In Redis every override is a field of one hash, so that replicas do not write over each other's changes. A field
@@ -26,8 +26,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from gateway.errors import ConfigurationError, RefusedError, UnreachableError, cause_of
-from gateway.server.claim import Claim
-from gateway.server.overrides import Held, Override, Place, Source
+from gateway.server.directory_lock import DirectoryLock
+from gateway.server.overrides import Override, OverrideKey, OverrideTable, Source
 from gateway.settings import PREFIX, Settings
 
 FILE_NAME = "overrides.json"
@@ -40,7 +40,7 @@ _NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, AttributeError)
 class DamagedError(Exception):
     """What is stored cannot be understood, but for `understood`."""
 
-    def __init__(self, message: str, understood: Held | None = None) -> None:
+    def __init__(self, message: str, understood: OverrideTable | None = None) -> None:
         self.understood = understood or {}
         super().__init__(message)
 
@@ -50,13 +50,13 @@ class Store(Protocol):
 
     shared: bool
 
-    async def load(self) -> tuple[Held, bool]:
+    async def load(self) -> tuple[OverrideTable, bool]:
         """Return what is stored, and whether it goes on from what was stored before, or that is lost.
 
         Raises DamagedError, UnreachableError, and RefusedError when it is another process' own.
         """
 
-    async def save(self, changes: dict[Place, Override | None]) -> None:
+    async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Store changes; None takes one away. Raises UnreachableError."""
 
     async def close(self) -> None:
@@ -75,32 +75,32 @@ class DirectoryStore:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE_NAME
-        self._claim = Claim(folder)
+        self._lock = DirectoryLock(folder)
         self._thread = ThreadPoolExecutor(1, "overrides")
         # What follows is touched in that thread only.
-        self._known: Held = {}
+        self._known: OverrideTable = {}
         self._looked = False  # whether `_known` is what the file holds, as far as it can be understood
         self._damaged = False
         self._aside: str | None = None  # the name of the damaged file that this one stands for
 
-    async def load(self) -> tuple[Held, bool]:
+    async def load(self) -> tuple[OverrideTable, bool]:
         """Return what the file holds, and whether there is one.
 
         Raises DamagedError, UnreachableError, and RefusedError when another process keeps its overrides there.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
-    async def save(self, changes: dict[Place, Override | None]) -> None:
+    async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Write the file anew. Raises UnreachableError."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._save, dict(changes))
 
     async def close(self) -> None:
         """Let go of the directory."""
         self._thread.shutdown(wait=False)
-        self._claim.release()
+        self._lock.release()
 
-    def _load(self) -> tuple[Held, bool]:
-        self._claim.take()
+    def _load(self) -> tuple[OverrideTable, bool]:
+        self._lock.take()
         try:
             data = self._file.read_bytes()
         except FileNotFoundError:
@@ -121,12 +121,12 @@ class DirectoryStore:
             raise DamagedError(message, dict(self._known))
         return dict(self._known), True
 
-    def _save(self, changes: dict[Place, Override | None]) -> None:
+    def _save(self, changes: dict[OverrideKey, Override | None]) -> None:
         self._prepare()
         if not self._looked:
             with suppress(DamagedError):
                 self._load()
-        held = {place: override for place, override in {**self._known, **changes}.items() if override is not None}
+        held = {key: override for key, override in {**self._known, **changes}.items() if override is not None}
         try:
             if self._damaged:
                 self._aside = f"{FILE_NAME}.damaged-{self._file.stat().st_mtime_ns}"  # the same at every try
@@ -140,7 +140,7 @@ class DirectoryStore:
     def _prepare(self) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._claim.take()
+            self._lock.take()
         except OSError as error:
             raise UnreachableError(f"{self._file}: cannot be written: {cause_of(error)}") from error
         except RefusedError as error:  # it was not there yet when this process began
@@ -172,13 +172,13 @@ class RedisStore:
                 address,
                 socket_timeout=_TIMEOUT_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),  # the keeper comes back by itself
+                retry=Retry(NoBackoff(), 0),  # it is asked again anyway
             )
         except (ValueError, TypeError):  # what they say may be a part of the password
             problem = "is no Redis address; expected redis://user:password@host:port/number, with %40 for @ and so on"
             raise ConfigurationError(f"{PREFIX}STATE", [problem]) from None
 
-    async def load(self) -> tuple[Held, bool]:
+    async def load(self) -> tuple[OverrideTable, bool]:
         """Return what the hash holds, and whether it is the one from before. Raises DamagedError, UnreachableError."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
@@ -187,7 +187,7 @@ class RedisStore:
             raise UnreachableError(f"Redis: cannot be read: {_cause(error)}") from error
         made = fields.pop(_MADE_WITH_IT, None)
         try:
-            held = {_place(name): Override.of(orjson.loads(value)) for name, value in fields.items()}
+            held = {_key(name): Override.of(orjson.loads(value)) for name, value in fields.items()}
         except _NOT_UNDERSTOOD as error:
             message = f"Redis: hash {HASH} is damaged ({type(error).__name__}); repair or delete it"
             raise DamagedError(message) from error
@@ -195,16 +195,16 @@ class RedisStore:
         self._made = made or self._made
         return held, goes_on
 
-    async def save(self, changes: dict[Place, Override | None]) -> None:
+    async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Set and delete fields of the hash, all or none. Raises UnreachableError."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hsetnx(HASH, _MADE_WITH_IT, os.urandom(8).hex())
-                for place, override in changes.items():
+                for key, override in changes.items():
                     if override is None:
-                        pipeline.hdel(HASH, _name(place))
+                        pipeline.hdel(HASH, _name(key))
                     else:
-                        pipeline.hset(HASH, _name(place), orjson.dumps(override.as_document()))
+                        pipeline.hset(HASH, _name(key), orjson.dumps(override.as_document()))
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             raise UnreachableError(f"Redis: cannot be written: {_cause(error)}") from error
@@ -214,13 +214,13 @@ class RedisStore:
         await self._redis.aclose()
 
 
-def _read(data: bytes) -> tuple[Held, str | None]:
+def _read(data: bytes) -> tuple[OverrideTable, str | None]:
     document = orjson.loads(data)
     held = {(entry["endpoint"], Source(entry["source"])): Override.of(entry) for entry in document["overrides"]}
     return held, document.get("damaged")
 
 
-def _written(held: Held, aside: str | None) -> bytes:
+def _written(held: OverrideTable, aside: str | None) -> bytes:
     entries = [
         {"endpoint": pattern, "source": source.value, **override.as_document()}
         for (pattern, source), override in held.items()
@@ -244,10 +244,10 @@ def _cause(error: BaseException) -> str:
     return "it takes no connection"
 
 
-def _name(place: Place) -> bytes:
-    return f"{place[1].value} {place[0]}".encode()
+def _name(key: OverrideKey) -> bytes:
+    return f"{key[1].value} {key[0]}".encode()
 
 
-def _place(name: bytes) -> Place:
+def _key(name: bytes) -> OverrideKey:
     source, _, pattern = name.decode().partition(" ")
     return pattern, Source(source)

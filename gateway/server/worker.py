@@ -2,8 +2,8 @@
 
 Rules of the room:
 
-- It decides nothing for itself and reads no file that is configured: rules and modes come from the process that
-  steers, which hears what was counted.
+- It decides nothing for itself and reads no file that is configured: rules and modes come from the main process,
+  which hears what was counted.
 - The signals of a terminal or a service manager are for that process. A worker ends when it is told to, or when
   the other end of its channel is gone: then it carries what it has to its end, for `drainSeconds` at most.
 - The queue of connections outlives it: what it has not taken is taken by the worker that comes in its place.
@@ -22,8 +22,8 @@ import uvloop
 from gateway.errors import cause_of
 from gateway.proxy.shares import Shares
 from gateway.rules.load import Rules, parse
-from gateway.server.carrier import InProcess
 from gateway.server.channel import Channel, receive_connection
+from gateway.server.in_process_server import InProcessServer
 from gateway.server.messages import Apply, Ask, Counted, Drain, Finish, Leave, Order
 from gateway.telemetry.logs import set_up
 from gateway.telemetry.metrics import Metrics
@@ -44,7 +44,7 @@ class Worker:
         self._shares = shares
         self._metrics = Metrics(reported=True)
         self._rules: Rules | None = None
-        self._carrier: InProcess | None = None
+        self._server: InProcessServer | None = None
         self._connecting: set[asyncio.Task[None]] = set()
         self._finishing = False
         self._hurry = asyncio.Event()
@@ -62,7 +62,7 @@ class Worker:
                     case Ask():
                         self._report(message.number)
                     case Drain():
-                        self._carrying.drain()
+                        self._serving.drain()
                     case Finish():
                         finishing = finishing or asyncio.create_task(self._finish())
                     case Leave():
@@ -75,13 +75,13 @@ class Worker:
         finally:
             if reporting is not None:
                 reporting.cancel()
-            if self._carrier is not None:
-                await self._carrier.close()
+            if self._server is not None:
+                await self._server.close()
 
     @property
-    def _carrying(self) -> InProcess:
-        assert self._carrier is not None, "told something else before what to apply"  # noqa: S101 - a fault of ours
-        return self._carrier
+    def _serving(self) -> InProcessServer:
+        assert self._server is not None, "told something else before what to apply"  # noqa: S101 - a fault of ours
+        return self._server
 
     async def _apply(self, message: Apply) -> None:
         if message.document is not None:
@@ -92,11 +92,11 @@ class Worker:
                 authorities=message.authorities,
             )
         assert self._rules is not None, "modes were told before rules"  # noqa: S101 - a fault of ours
-        if self._carrier is None:
-            self._carrier = InProcess(self._rules, self._metrics, self._shares)
-            await self._carrier.start()
+        if self._server is None:
+            self._server = InProcessServer(self._rules, self._metrics, self._shares)
+            await self._server.start()
             self._take_again()
-        self._carrier.apply(self._rules, message.modes)
+        self._server.apply(self._rules, message.modes)
 
     def _take(self) -> bool:
         """Take some of the connections that wait; returns whether there may be more."""
@@ -125,21 +125,18 @@ class Worker:
 
     async def _connect(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._carrying.server, connection)
-        except OSError:  # the client is gone
-            connection.close()
+        await self._serving.take(connection)
 
     async def _finish(self) -> None:
         """Carry what was handed over to its end, and tell what it came to."""
         self._finishing = True
-        if self._carrier is not None:
+        if self._server is not None:
             while self._take():
                 pass
             asyncio.get_running_loop().remove_reader(self._queue)
             await asyncio.gather(*self._connecting)
-            self._carrying.drain()
-            while self._carrying.is_busy and not self._hurry.is_set():
+            self._serving.drain()
+            while self._serving.is_busy and not self._hurry.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), 0.02)
             self._report(0)
@@ -152,7 +149,7 @@ class Worker:
             await asyncio.sleep(REPORT_SECONDS)
 
     def _report(self, number: int) -> None:
-        self._channel.tell(Counted(take(self._metrics), self._carrying.in_flight, number))
+        self._channel.tell(Counted(take(self._metrics), self._serving.in_flight, number))
 
 
 async def _work(control: int, queue: int, file: int, processes: int, own: int) -> None:
@@ -163,7 +160,7 @@ async def _work(control: int, queue: int, file: int, processes: int, own: int) -
 
 
 def main() -> None:
-    """Run a worker on the file descriptors that were handed down; see `gateway.server.workers`."""
+    """Run a worker on the file descriptors that were handed down; see `gateway.server.worker_pool`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     *handed, level, form, processes, own = sys.argv[1:]

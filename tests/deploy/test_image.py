@@ -111,7 +111,7 @@ def _is_confined(container: Container) -> None:
     """Want number 1 and its children to be the image's user, without a right to anything, on files that stay."""
     processes = container.processes()
     assert 1 in processes
-    assert len(processes) >= 3  # it steers two workers
+    assert len(processes) >= 3  # it has two workers
     for status in processes.values():
         assert set(status["Uid"].split()) == {str(container.image.user)}
         assert "0" not in status["Gid"].split()

@@ -17,13 +17,13 @@ from support.wire import Client, exchange, request
 from gateway import __version__
 from gateway.rules.load import load
 from gateway.server import entrance
+from gateway.server.active_configuration import ActiveConfiguration
 from gateway.server.admin import Admin
-from gateway.server.carrier import InProcess
-from gateway.server.control import Control
 from gateway.server.entrance import AdminServer
-from gateway.server.keeper import Keeper
+from gateway.server.in_process_server import InProcessServer
+from gateway.server.override_service import OverrideService
+from gateway.server.override_sync import OverrideSync
 from gateway.server.reload import Reloader
-from gateway.server.steering import Steering
 from gateway.server.store import DirectoryStore
 from gateway.stages.verdict import Reason, Violation
 from gateway.telemetry.metrics import Metrics
@@ -231,10 +231,10 @@ def test_reload_is_no_get(gateway: Gateway) -> None:
 
 def admin(file: Path, metrics: Metrics, token: str | None) -> Admin:
     rules = load(file)
-    carrier = InProcess(rules, metrics)
-    steering = Steering(carrier, rules, metrics)
-    control = Control(steering, Keeper(steering.overrides, DirectoryStore(file.parent)))
-    return Admin(carrier, steering, Reloader(file, None, steering, metrics), control, metrics, token)
+    server = InProcessServer(rules, metrics)
+    active = ActiveConfiguration(server, rules, metrics)
+    overrides = OverrideService(active, OverrideSync(active.overrides, DirectoryStore(file.parent)))
+    return Admin(server, active, Reloader(file, None, active, metrics), overrides, metrics, token)
 
 
 @pytest.mark.parametrize("token", [None, "wrong", "right"])

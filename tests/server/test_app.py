@@ -19,7 +19,7 @@ from support.wire import Client, exchange, request
 
 from gateway.rules.load import load
 from gateway.server.app import App
-from gateway.server.carrier import InProcess
+from gateway.server.in_process_server import InProcessServer
 from gateway.settings import Settings
 
 Start = Callable[..., Gateway]
@@ -111,7 +111,7 @@ async def ask_without_reading(app: App, port: int, size: int) -> Client | None:
     client = await asyncio.to_thread(lambda: Client(port, receive_buffer=4096).send(request("GET", f"/{size}")))
     for _ in range(10):  # the upstream is a thread of this process: where that is slow, so are these
         await asyncio.sleep(0.03)
-        if not app.carrier.in_flight:
+        if not app.request_server.in_flight:
             return client
     client.sock.close()
     return None
@@ -141,8 +141,8 @@ async def test_drain_sends_all_of_a_response(upstream: RecordingUpstream, tmp_pa
                 waiting.sock.close()
             fits, waiting = size, client
         assert waiting is not None
-        assert isinstance(app.carrier, InProcess)
-        assert app.carrier.server.has_unsent
+        assert isinstance(app.request_server, InProcessServer)
+        assert app.request_server.server.has_unsent
         app.stop()
         await asyncio.sleep(1)
         assert not serving.done()

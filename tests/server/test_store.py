@@ -18,8 +18,8 @@ from support.upstream import RecordingUpstream
 
 from gateway.errors import ConfigurationError, UnreachableError
 from gateway.rollout.policy import Mode
-from gateway.server import claim
-from gateway.server.overrides import Held, Override, Source
+from gateway.server import directory_lock
+from gateway.server.overrides import Override, OverrideTable, Source
 from gateway.server.store import FILE_NAME, HASH, DamagedError, DirectoryStore, RedisStore, store_of
 from gateway.settings import Settings
 
@@ -39,8 +39,8 @@ DAMAGED = [
 
 
 def names(folder: Path) -> list[str]:
-    """Return what is in a directory, but for the claim on it."""
-    return sorted(file.name for file in folder.iterdir() if file.name != claim.FILE_NAME)
+    """Return what is in a directory, but for the lock on it."""
+    return sorted(file.name for file in folder.iterdir() if file.name != directory_lock.FILE_NAME)
 
 
 class TestDirectory:
@@ -371,7 +371,7 @@ def test_store_of_a_setting(state: str, kind: type) -> None:
 
 async def test_file_is_for_people(tmp_path: Path) -> None:
     """The file is JSON with one entry for each override."""
-    held: Held = {A: FIRST}
+    held: OverrideTable = {A: FIRST}
     await DirectoryStore(tmp_path).save(dict(held))
     assert orjson.loads((tmp_path / FILE_NAME).read_bytes()) == {
         "overrides": [{"endpoint": "/api/a", "source": "person", **FIRST.as_document()}]

@@ -29,10 +29,10 @@ def counted(amount: int) -> Metrics:
 
 def test_report_is_counted_once() -> None:
     """Two workers' reports add up; what was taken is not told again; nothing that was told is exposed by a worker."""
-    steering, one, other = Metrics(), counted(2), counted(3)
+    main, one, other = Metrics(), counted(2), counted(3)
     for worker in (one, other, one, other):
-        add(steering, told(worker), 100)
-    samples = Samples(steering.expose().decode())
+        add(main, told(worker), 100)
+    samples = Samples(main.expose().decode())
     assert samples.total("stage_validation_validations_total", endpoint=SIMULATE, result="pass") == 5
     assert samples.total("stage_gateway_requests_total", upstream="api", code="200") == 5
     assert samples.get("stage_validation_duration_seconds_bucket", endpoint=SIMULATE, le="0.0001") == 0
@@ -53,14 +53,14 @@ def test_children_that_were_resolved_go_on_counting() -> None:
 
 def test_funds_are_named_where_reports_come_together() -> None:
     """A worker names far more funds than the limit between reports, so that the same ones have a name from all."""
-    steering, workers = Metrics(), [Metrics(reported=True) for _ in range(2)]
+    main, workers = Metrics(), [Metrics(reported=True) for _ in range(2)]
     assert FUNDS_IN_A_REPORT >= 1000
     for worker, funds in zip(workers, (["1", "2", "3", "none"], ["3", "2", "1", "none"]), strict=True):
         for fund in funds:
             worker.fund_validations.labels(SIMULATE, worker.fund_label(fund, FUNDS_IN_A_REPORT), "pass").inc()
-        add(steering, told(worker), 2)
+        add(main, told(worker), 2)
         assert take(worker).funds == []
-    samples = Samples(steering.expose().decode())
+    samples = Samples(main.expose().decode())
 
     def named(fund: str) -> float | None:
         return samples.get("stage_validation_fund_validations_total", endpoint=SIMULATE, fund_id=fund, result="pass")
@@ -70,12 +70,12 @@ def test_funds_are_named_where_reports_come_together() -> None:
 
 def test_unknown_values_add_up() -> None:
     """Unknown values of several workers are one tally."""
-    steering, worker = Metrics(), Metrics(reported=True)
+    main, worker = Metrics(), Metrics(reported=True)
     for fund in ("7", "8"):
         for value in ("x", "y", "x"):
             worker.unknown_values.note([violation(value)], fund)
-        add(steering, told(worker), 100)
-    assert [(one.value, one.count, one.funds) for one in steering.unknown_values.top(5)] == [
+        add(main, told(worker), 100)
+    assert [(one.value, one.count, one.funds) for one in main.unknown_values.top(5)] == [
         ("x", 4, ("7", "8")),
         ("y", 2, ("7", "8")),
     ]

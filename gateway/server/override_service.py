@@ -14,9 +14,9 @@ from gateway.errors import GatewayError
 from gateway.faults import members_of, type_problems
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode
-from gateway.server.keeper import Keeper
+from gateway.server.active_configuration import ActiveConfiguration
+from gateway.server.override_sync import OverrideSync
 from gateway.server.overrides import Override, Overrides, Source
-from gateway.server.steering import Steering
 from gateway.telemetry.logs import cut
 
 _TOLD = 20  # ignored alerts that are listed
@@ -63,18 +63,18 @@ class Webhook(BaseModel):
     alerts: Annotated[list[_Alert], Field(max_length=10_000)]
 
 
-class Control:
+class OverrideService:
     """Follows changing calls: at once here, then in the store."""
 
-    def __init__(self, steering: Steering, keeper: Keeper) -> None:
-        self._steering = steering
-        self._overrides = steering.overrides
-        self._keeper = keeper
+    def __init__(self, active: ActiveConfiguration, sync: OverrideSync) -> None:
+        self._active = active
+        self._overrides = active.overrides
+        self._sync = sync
 
     @property
     def error(self) -> str | None:
         """What is wrong with the overrides' store, None when nothing is."""
-        return self._keeper.error
+        return self._sync.error
 
     def holds(self, endpoint: Endpoint) -> dict[str, Any] | None:
         """Return what holds an endpoint, the least strict first asked, None when nothing does."""
@@ -91,7 +91,7 @@ class Control:
             call = ModeCall.model_validate_json(body)
         except ValidationError as error:
             raise CallError(422, _faults(error)) from None
-        endpoints = self._steering.rules.endpoints.endpoints
+        endpoints = self._active.rules.endpoints.endpoints
         endpoint = endpoints.get(call.endpoint)
         # What holds an endpoint that is gone for now can be let go of, or it would hold it when it comes back.
         if endpoint is None and (call.mode is not None or not self._overrides.knows(call.endpoint)):
@@ -108,8 +108,8 @@ class Control:
             self._overrides.set(
                 call.endpoint, Source.PERSON, Override(Mode(call.mode), call.reason, call.by, now, until)
             )
-        stored = await self._keeper.flush()
-        in_force = None if endpoint is None else self._steering.modes[endpoint.pattern]
+        stored = await self._sync.flush()
+        in_force = None if endpoint is None else self._active.modes[endpoint.pattern]
         override = None if endpoint is None else self.holds(endpoint)
         return {"endpoint": call.endpoint, "mode": in_force, "override": override, "stored": stored}
 
@@ -119,7 +119,7 @@ class Control:
             webhook = Webhook.model_validate_json(body)
         except ValidationError as error:
             raise CallError(400, f"expected Alertmanager's webhook, version 4: {_faults(error)}") from None
-        endpoints = self._steering.rules.endpoints.endpoints
+        endpoints = self._active.rules.endpoints.endpoints
         demoted: list[str] = []
         ignored: list[str] = []
         for alert in webhook.alerts:
@@ -133,7 +133,7 @@ class Control:
             demoted.append(pattern)
         if ignored:
             _log.info("alerts ignored", extra={"alerts": ignored[:_TOLD], "count": len(ignored)})
-        stored = await self._keeper.flush()
+        stored = await self._sync.flush()
         return {"demoted": demoted, "ignored": ignored[:_TOLD], "stored": stored}
 
 

@@ -39,7 +39,7 @@ def config(port: int, **members: Any) -> dict[str, Any]:
 
 
 def children(gateway: Gateway) -> list[int]:
-    """Return the process ids of the workers, in the order of their places."""
+    """Return the process ids of the workers, in the order of their slots."""
     return workers_of(gateway.process.pid)
 
 
@@ -53,7 +53,7 @@ def workers_of(process: int) -> list[int]:
             continue
         if parent == str(process) and b"gateway.server.worker" in words:
             found[int(words[-2])] = int(folder.name)
-    return [found[place] for place in sorted(found)]
+    return [found[slot] for slot in sorted(found)]
 
 
 def is_running(process: int) -> bool:
@@ -249,7 +249,7 @@ def test_silent_worker_is_passed_over_then_replaced(serve: Serve, upstream: Reco
 
 
 def test_worker_comes_back_once_there_are_descriptors_again(gateway: Gateway) -> None:
-    """A place stays nobody's only as long as the system gives the steering process no descriptor."""
+    """A slot stays empty only as long as the system gives the main process no descriptor."""
     process = gateway.process.pid
     restarts = gateway.status()["workers"]["restarts"]
     limit = resource.prlimit(process, resource.RLIMIT_NOFILE)
@@ -283,13 +283,13 @@ async def test_drain_does_not_wait_for_a_worker_to_be_started_again(
     upstream: RecordingUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker that is to be started again in a day is not waited for, once the process is told to end."""
-    monkeypatch.setattr("gateway.server.workers._FIRST_PAUSE_SECONDS", 86_400)
+    monkeypatch.setattr("gateway.server.worker_pool._FIRST_PAUSE_SECONDS", 86_400)
     file = tmp_path / "gateway.json"
     file.write_bytes(orjson.dumps(config(upstream.port, limits={"drainSeconds": 1})))
     settings = Settings(config=file, host="127.0.0.1", port=0, admin_port=0, state=str(tmp_path), workers=2)
     app = App(settings, load(file))
     serving = asyncio.create_task(app.run(lambda *_: None))
-    await until(lambda: app.carrier.describe()["serving"] == 2)
+    await until(lambda: app.request_server.describe()["serving"] == 2)
     os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
     await until(lambda: "a worker ended" in caplog.messages)
     app.stop()
@@ -424,7 +424,7 @@ def test_drain_has_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
 
 
 def test_workers_do_not_outlive_the_process(serve: Serve, upstream: RecordingUpstream) -> None:
-    """When the process that steers is killed the workers carry what they have to its end, and end."""
+    """When the main process is killed the workers carry what they have to its end, and end."""
     gateway = serve(config(upstream.port), TWO)
     workers = children(gateway)
     with under_way(gateway, upstream) as (client, release):
@@ -436,7 +436,7 @@ def test_workers_do_not_outlive_the_process(serve: Serve, upstream: RecordingUps
 
 
 def test_workers_without_the_process_have_an_end(serve: Serve, upstream: RecordingUpstream) -> None:
-    """When the process that steers is killed, a request that does not end keeps a worker for `drainSeconds` only."""
+    """When the main process is killed, a request that does not end keeps a worker for `drainSeconds` only."""
     gateway = serve(config(upstream.port, limits={"drainSeconds": 1}), TWO)
     workers = children(gateway)
     with under_way(gateway, upstream) as (_, release):
@@ -449,7 +449,7 @@ def test_workers_without_the_process_have_an_end(serve: Serve, upstream: Recordi
 
 
 def test_dead_workers_leave_nothing_behind(gateway: Gateway) -> None:
-    """However many workers die, the process that steers keeps no descriptor and no zombie of theirs."""
+    """However many workers die, the main process keeps no descriptor and no zombie of theirs."""
     folder = Path(f"/proc/{gateway.process.pid}/fd")
     eventually(lambda: exchange(gateway.port, GOOD).status == 200)
     before = len(list(folder.iterdir()))

@@ -1,4 +1,4 @@
-"""Several worker processes, seen from the one that steers them.
+"""Several worker processes, seen from the main process.
 
 Rules of the room:
 
@@ -26,7 +26,7 @@ from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.server.channel import MessageError
 from gateway.server.messages import Apply, Ask, Counted, Drain, Finish, Leave
-from gateway.server.place import START_SECONDS, Place
+from gateway.server.worker_slot import START_SECONDS, WorkerSlot
 from gateway.telemetry.metrics import Metrics, children_of
 from gateway.telemetry.reports import add
 
@@ -42,8 +42,8 @@ _LONGEST_PAUSE_SECONDS = 5.0
 _log = logging.getLogger("gateway.workers")
 
 
-class Workers:
-    """Carries requests in `count` processes."""
+class WorkerPool:
+    """The request server that is `count` processes."""
 
     def __init__(self, count: int, rules: Rules, metrics: Metrics, log_level: str, log_format: str) -> None:
         self._rules = rules
@@ -51,8 +51,8 @@ class Workers:
         self._metrics = metrics
         self._logging = log_level, log_format
         self._numbers = shared_file(count)
-        self._places = [Place(own, Shares.among(count, own, self._numbers)) for own in range(count)]
-        self._turns = cycle(self._places)
+        self._slots = [WorkerSlot(own, Shares.among(count, own, self._numbers)) for own in range(count)]
+        self._turns = cycle(self._slots)
         self._listener: socket.socket | None = None
         self._offered: socket.socket | None = None  # accepted, but nobody had room
         self._keeping: list[asyncio.Task[None]] = []
@@ -64,31 +64,31 @@ class Workers:
         self._news = asyncio.Event()
         children_of(rules, metrics)  # every series is there from the start
         metrics.in_flight.set_function(lambda: self.in_flight)
-        metrics.held_bytes.set_function(lambda: self._places[0].shares.held.total)
+        metrics.held_bytes.set_function(lambda: self._slots[0].shares.held.total)
 
     @property
     def in_flight(self) -> int:
         """How many requests were being carried when the workers were heard last."""
-        return sum(place.in_flight for place in self._places)
+        return sum(slot.in_flight for slot in self._slots)
 
     @property
     def is_busy(self) -> bool:
         """Whether a worker is still there."""
-        return any(place.process is not None for place in self._places)
+        return any(slot.process is not None for slot in self._slots)
 
     def describe(self) -> dict[str, int]:
-        """Return how many processes are wanted, how many serve, and how often one was started again."""
-        serving = sum(place.serves for place in self._places)
-        return {"wanted": len(self._places), "serving": serving, "restarts": self._restarts}
+        """Count the slots, those whose workers serve, and the workers that were started again."""
+        serving = sum(slot.serves for slot in self._slots)
+        return {"wanted": len(self._slots), "serving": serving, "restarts": self._restarts}
 
     def apply(self, rules: Rules, modes: Mapping[str, Mode]) -> None:
-        """Let every request from now on be carried under these."""
+        """Tell every worker."""
         new = rules is not self._rules
         self._rules, self._modes = rules, modes
         if new:
             children_of(rules, self._metrics)
-        for place in self._places:
-            place.tell(self._order(whole=new))
+        for slot in self._slots:
+            slot.tell(self._order(whole=new))
 
     def _order(self, *, whole: bool) -> Apply:
         return Apply(
@@ -102,25 +102,25 @@ class Workers:
     async def settle(self) -> None:
         """Wait until every worker has done what it was told and said what it counted, or takes too long."""
         self._asked = asked = self._asked + 1
-        places = [place for place in self._places if place.serves]
-        for place in places:
-            place.tell(Ask(asked))
+        slots = [slot for slot in self._slots if slot.serves]
+        for slot in slots:
+            slot.tell(Ask(asked))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ANSWER_SECONDS):
-                while any(place.serves and place.answered < asked for place in places):
+                while any(slot.serves and slot.answered < asked for slot in slots):
                     await self._news.wait()
 
     async def start(self, listener: socket.socket) -> None:
         """Start the workers, then accept. Raises GatewayError when one does not come to serve."""
         self._listener = listener
-        self._keeping = [asyncio.create_task(self._keep(place)) for place in self._places]
+        self._keeping = [asyncio.create_task(self._keep(slot)) for slot in self._slots]
         for task in self._keeping:
             task.add_done_callback(lambda _: self._tell_news())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                while not all(place.ready for place in self._places) and not any(t.done() for t in self._keeping):
+                while not all(slot.ready for slot in self._slots) and not any(t.done() for t in self._keeping):
                     await self._news.wait()
-        if not all(place.ready for place in self._places):
+        if not all(slot.ready for slot in self._slots):
             await self.close()
             raise GatewayError("a worker ended before it served; its log says why")
         self._started = True
@@ -128,10 +128,10 @@ class Workers:
         self._accept_again()
 
     def drain(self) -> None:
-        """Make every response the last on its connection."""
+        """Tell every worker, and start none again."""
         self._ending.set()
-        for place in self._places:
-            place.tell(Drain())
+        for slot in self._slots:
+            slot.tell(Drain())
 
     async def stop_accepting(self) -> None:
         """Close the listener, and let the workers end when they are done."""
@@ -144,37 +144,37 @@ class Workers:
         if self._offered is not None:
             self._offered.close()
             self._offered = None
-        for place in self._places:
-            place.tell(Finish())
+        for slot in self._slots:
+            slot.tell(Finish())
 
     async def close(self) -> None:
         """End the workers."""
         self._ending.set()
         await self.stop_accepting()
-        for place in self._places:
-            place.tell(Leave())
+        for slot in self._slots:
+            slot.tell(Leave())
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=_END_SECONDS)
-        for place in self._places:
-            place.kill()
+        for slot in self._slots:
+            slot.kill()
         await asyncio.gather(*self._keeping, return_exceptions=True)
         if self._watching is not None:
             self._watching.cancel()
-        for place in self._places:
-            place.close()
+        for slot in self._slots:
+            slot.close()
         os.close(self._numbers)
 
-    async def _keep(self, place: Place) -> None:
-        """See to it that there is a worker in a place."""
+    async def _keep(self, slot: WorkerSlot) -> None:
+        """See to it that there is a worker in a slot."""
         loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE_SECONDS
         while not self._ending.is_set():
             began = loop.time()
-            code = await self._run(place)
+            code = await self._run(slot)
             if self._ending.is_set() or not self._started:
                 return
             pause = _FIRST_PAUSE_SECONDS if loop.time() - began > _SOON_SECONDS else pause
-            _log.error("a worker ended", extra={"worker": place.own, "code": code, "startedAgainInSeconds": pause})
+            _log.error("a worker ended", extra={"worker": slot.own, "code": code, "startedAgainInSeconds": pause})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause)
                 return
@@ -182,54 +182,54 @@ class Workers:
             self._restarts += 1
             self._metrics.worker_restarts.labels().inc()
 
-    async def _run(self, place: Place) -> int | None:
+    async def _run(self, slot: WorkerSlot) -> int | None:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
         try:
-            channel = await place.begin(*self._logging, len(self._places), place.own, numbers=self._numbers)
-            place.tell(self._order(whole=True))
+            channel = await slot.begin(*self._logging, len(self._slots), slot.own, numbers=self._numbers)
+            slot.tell(self._order(whole=True))
             if self._ending.is_set():  # since it was begun: nobody else ends it, and it has taken nothing yet
-                place.kill()
+                slot.kill()
             while (message := await channel.hear()) is not None:
-                self._hear(place, message)
+                self._hear(slot, message)
         except MessageError as error:
-            _log.error("%s", error, exc_info=error, extra={"worker": place.own})
-            place.kill()
+            _log.error("%s", error, exc_info=error, extra={"worker": slot.own})
+            slot.kill()
         except OSError as error:
-            _log.error("a worker cannot be started", extra={"worker": place.own, "error": cause_of(error)})
-        place.ready = False
+            _log.error("a worker cannot be started", extra={"worker": slot.own, "error": cause_of(error)})
+        slot.ready = False
         self._tell_news()
-        self._hand_on(place)
-        return await place.bury(_END_SECONDS)
+        self._hand_on(slot)
+        return await slot.bury(_END_SECONDS)
 
     async def _watch(self) -> None:
         """Notice workers that are not heard any more."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            for place in self._places:
-                place.silent += 1
-                if place.ready and not place.serves:
+            for slot in self._slots:
+                slot.silent += 1
+                if slot.ready and not slot.serves:
                     self._tell_news()
-                    self._hand_on(place)
-                if place.is_lost:
-                    _log.error("a worker does not answer and is ended", extra={"worker": place.own})
-                    place.kill()
+                    self._hand_on(slot)
+                if slot.is_lost:
+                    _log.error("a worker does not answer and is ended", extra={"worker": slot.own})
+                    slot.kill()
 
-    def _hand_on(self, place: Place) -> None:
-        """Give the others what waits in a place for a worker that does not take it."""
+    def _hand_on(self, slot: WorkerSlot) -> None:
+        """Give the others what waits in a slot for a worker that does not take it."""
         handed = self._listener is not None
-        while handed and (connection := place.take_back()) is not None:
+        while handed and (connection := slot.take_back()) is not None:
             handed = self._hand_over(connection)
             if not handed:
-                place.hand_over(connection)  # for whoever comes
+                slot.hand_over(connection)  # for whoever comes
             connection.close()
 
-    def _hear(self, place: Place, message: Counted) -> None:
+    def _hear(self, slot: WorkerSlot, message: Counted) -> None:
         add(self._metrics, message.report, self._rules.max_funds)
-        place.silent = 0
-        place.in_flight = message.in_flight
-        place.answered = max(place.answered, message.number)
-        if not place.ready:
-            place.ready = True
+        slot.silent = 0
+        slot.in_flight = message.in_flight
+        slot.answered = max(slot.answered, message.number)
+        if not slot.ready:
+            slot.ready = True
             self._accept_again()
         self._tell_news()
 
@@ -277,8 +277,8 @@ class Workers:
         return None
 
     def _hand_over(self, connection: socket.socket) -> bool:
-        turns = islice(self._turns, len(self._places))
-        return any(place.serves and place.hand_over(connection) for place in turns)
+        turns = islice(self._turns, len(self._slots))
+        return any(slot.serves and slot.hand_over(connection) for slot in turns)
 
     def _rest(self, seconds: float) -> None:
         """Leave what waits in the backlog for a while."""

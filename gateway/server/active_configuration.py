@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 from gateway.rollout.policy import Mode, less_strict
 from gateway.rules.load import Rules
-from gateway.server.carrier import Carrier
 from gateway.server.overrides import Overrides, Source
+from gateway.server.request_server import RequestServer
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.since import Since
 
 
-class Steering:
+class ActiveConfiguration:
     """Puts rules in force whole, with the modes that the overrides leave of them."""
 
-    def __init__(self, carrier: Carrier, rules: Rules, metrics: Metrics) -> None:
-        self._carrier = carrier
+    def __init__(self, request_server: RequestServer, rules: Rules, metrics: Metrics) -> None:
+        self._request_server = request_server
         self._metrics = metrics
         self.rules = rules
         self.modes: Mapping[str, Mode] = {}
@@ -27,7 +27,7 @@ class Steering:
         endpoints = rules.endpoints.endpoints
         modes = {p: less_strict(endpoint.mode, self.overrides.mode(endpoint)) for p, endpoint in endpoints.items()}
         held = {p: self.overrides.of(endpoint) for p, endpoint in endpoints.items()}
-        self._carrier.apply(rules, modes)
+        self._request_server.apply(rules, modes)
         if rules.fingerprint != self.rules.fingerprint:
             self.since = Since(self._metrics, endpoints)
         self.rules, self.modes = rules, modes

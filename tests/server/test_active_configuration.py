@@ -7,23 +7,23 @@ import pytest
 
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, load
-from gateway.server.carrier import InProcess
+from gateway.server.active_configuration import ActiveConfiguration
+from gateway.server.in_process_server import InProcessServer
 from gateway.server.overrides import Override, Source
-from gateway.server.steering import Steering
 from gateway.telemetry.metrics import Metrics
 
 PATTERN = "/api/portfolio/strategies"
 
 
 class Process:
-    """What carries requests and is steered, without the process around it."""
+    """A request server and what is active in it, without the process around it."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "gateway.json"
         self.metrics = Metrics()
         rules = self.rules("enforce")
-        self.carrier = InProcess(rules, self.metrics)
-        self.steering = Steering(self.carrier, rules, self.metrics)
+        self.server = InProcessServer(rules, self.metrics)
+        self.active = ActiveConfiguration(self.server, rules, self.metrics)
 
     def rules(self, mode: str) -> Rules:
         """Return rules in which the endpoint has this mode."""
@@ -32,7 +32,7 @@ class Process:
         return load(self.file)
 
     def mode(self) -> Mode:
-        return self.carrier.service.modes[PATTERN]
+        return self.server.service.modes[PATTERN]
 
     def gauges(self) -> dict[str, float]:
         """Return the labels of the endpoint's gauges that are 1."""
@@ -48,7 +48,7 @@ async def process(tmp_path: Path) -> Process:
 
 
 def hold(process: Process, mode: Mode) -> None:
-    process.steering.overrides.set(PATTERN, Source.PERSON, Override(mode, "why", "who", 1))
+    process.active.overrides.set(PATTERN, Source.PERSON, Override(mode, "why", "who", 1))
 
 
 def test_override_is_put_in_force(process: Process) -> None:
@@ -58,7 +58,7 @@ def test_override_is_put_in_force(process: Process) -> None:
     assert process.mode() is Mode.OFF
     holders = {"person": 1, "alert": 0, "damaged_state": 0}
     assert process.gauges() == {"off": 1, "warn": 0, "enforce": 0, **holders}
-    process.steering.overrides.clear(PATTERN, "who")
+    process.active.overrides.clear(PATTERN, "who")
     assert process.mode() is Mode.ENFORCE
     assert process.gauges() == {"off": 0, "warn": 0, "enforce": 1, **holders, "person": 0}
 
@@ -68,13 +68,13 @@ def test_new_rules_are_under_the_overrides(process: Process) -> None:
     hold(process, Mode.WARN)
     for configured, in_force in (("enforce", Mode.WARN), ("off", Mode.OFF), ("warn", Mode.WARN)):
         rules = process.rules(configured)
-        process.steering.put_in_force(rules)
+        process.active.put_in_force(rules)
         assert process.mode() is in_force
-        assert process.steering.rules is process.carrier.service.rules is rules
+        assert process.active.rules is process.server.service.rules is rules
 
 
 def test_service_that_a_request_has_is_left_alone(process: Process) -> None:
     """A request that began before a change keeps what was in force then."""
-    before = process.carrier.service
+    before = process.server.service
     hold(process, Mode.WARN)
     assert before.modes[PATTERN] is Mode.ENFORCE

@@ -1,4 +1,4 @@
-"""The place of one worker among the workers, and whoever has it now."""
+"""The slot of one worker among the workers, and whoever has it now."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ LOST_SECONDS = 10  # and here it is ended, and replaced
 START_SECONDS = 60
 
 
-class Place:
-    """The place `own`. Its queue of connections stays when the worker goes."""
+class WorkerSlot:
+    """The slot `own`. Its queue of connections stays when the worker goes."""
 
     def __init__(self, own: int, shares: Shares) -> None:
         self.own = own

@@ -19,8 +19,8 @@ from support.redis import RedisServer, running
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 
-from gateway.server.keeper import Keeper
-from gateway.server.overrides import Held, Override, Overrides, Place
+from gateway.server.override_sync import OverrideSync
+from gateway.server.overrides import Override, OverrideKey, Overrides, OverrideTable
 from gateway.server.store import FILE_NAME, HASH
 
 STRATEGIES = "/api/portfolio/strategies"
@@ -370,29 +370,29 @@ class BrokenStore:
         self.fails = False
         self.loads = 0
 
-    async def load(self) -> tuple[Held, bool]:
+    async def load(self) -> tuple[OverrideTable, bool]:
         self.loads += 1
         if self.fails:
             raise RuntimeError("a fault of ours")
         return {}, True
 
-    async def save(self, changes: dict[Place, Override | None]) -> None:
+    async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Keep nothing."""
 
     async def close(self) -> None:
         """Nothing is open."""
 
 
-async def test_fault_does_not_end_the_keeper(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_fault_does_not_end_the_sync(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """After an unexpected fault the store is asked again, and the fault is logged once and shown."""
-    monkeypatch.setattr("gateway.server.keeper.PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.server.override_sync.PERIOD_SECONDS", 0.01)
     store = BrokenStore()
-    keeper = Keeper(Overrides(lambda: None), store)
-    await keeper.begin()
+    sync = OverrideSync(Overrides(lambda: None), store)
+    await sync.begin()
     store.fails = True
     await until(lambda: store.loads > 4)
-    assert keeper.error == "RuntimeError; see the log"
+    assert sync.error == "RuntimeError; see the log"
     store.fails = False
-    await until(lambda: keeper.error is None)
+    await until(lambda: sync.error is None)
     assert len([record for record in caplog.records if record.exc_info]) == 1
-    await keeper.close()
+    await sync.close()

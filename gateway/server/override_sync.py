@@ -11,7 +11,7 @@ PERIOD_SECONDS = 0.4  # replicas follow each other within a second
 _log = logging.getLogger("gateway.overrides")
 
 
-class Keeper:
+class OverrideSync:
     """Reads the store at the start and, when it is shared, again and again; stores what has changed here.
 
     `error` says what is wrong with the store right now, None when nothing is.
@@ -50,9 +50,9 @@ class Keeper:
             except UnreachableError as error:
                 self._note(str(error))
                 return False
-            for place, override in changes.items():
-                if place in pending and pending[place] is override:
-                    del pending[place]
+            for key, override in changes.items():
+                if key in pending and pending[key] is override:
+                    del pending[key]
             self._note(self._overrides.damage)
             return True
 

@@ -1,6 +1,6 @@
-"""A claim on a directory: one process at a time keeps its state there.
+"""The lock on a directory: one process at a time keeps its state there.
 
-A lock of the operating system's, so it ends with its process, however that ends. It belongs to the process alone
+It is the operating system's, so it ends with its process, however that ends. It belongs to the process alone
 (`fcntl`, not `flock`): children that a process forks neither hold it nor end it.
 """
 
@@ -15,15 +15,15 @@ from gateway.errors import RefusedError
 FILE_NAME = "overrides.lock"
 
 
-class Claim:
-    """The claim of this process on a directory. `take` may be called again."""
+class DirectoryLock:
+    """The lock of this process on a directory. `take` may be called again."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE_NAME
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Claim the directory, where it is there, can be written and knows locks. Raises RefusedError."""
+        """Lock the directory, where it is there, can be written and knows locks. Raises RefusedError."""
         if self._descriptor is not None:
             return
         try:
