@@ -6,6 +6,7 @@ stand in queries that have one table and nothing else in sight.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -100,18 +101,32 @@ class _Questions:
                 raise
 
     def _conditions(self) -> Iterator[Objection]:
+        yield from self._domain()
         for row in self._asked("row_conditions"):
             if row["kind"] == "partition":
                 told = f"the bound of partition {row['name']} ({row['definition']})"
                 cure = "UPDATE these rows through the partitioned table, which moves them"
-            elif row["kind"] == "domain":
-                told = f"constraint {row['name']} of the domain {row['definition']}"
-                cure = "let the domain take the canonical names"
             else:
                 told, cure = f"constraint {row['name']}, {row['definition']},", self._drop(row["name"])
             yield from self._tried(
                 row["name"], told, cure, "breaks_condition", condition=sql.SQL(_bare(row["condition"]))
             )
+
+    def _domain(self) -> Iterator[Objection]:
+        domain = next((c["domain"] for c in self._columns if c["name"] == self._target.column), None)
+        if domain is None or self._target.shape != "value":
+            return
+        refused: dict[str, psycopg.Error] = {}
+        for name in self._vocabulary.canonical:
+            query = sql.SQL("SELECT {}::text::{}").format(sql.Literal(name), sql.SQL(domain))
+            error = self._connection.as_a_trial(partial(self._connection.execute, query))
+            if error is not None:
+                refused[name] = error
+        if refused:
+            name = next(iter(refused.values())).diag.constraint_name or domain
+            taken = sql.SQL("{} <> ALL ({}::text[])").format(self._slots["column"], sql.Literal(list(refused)))
+            told, cure = f"constraint {name} of the domain {domain}", "let the domain take the canonical names"
+            yield from self._tried(name, told, cure, "breaks_condition", condition=taken)
 
     def _references(self) -> Iterator[Objection]:
         for key in self._asked("row_references"):

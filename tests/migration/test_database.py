@@ -97,7 +97,7 @@ def test_time_limits_of_a_role_do_not_end_a_run(bare: Migration, monkeypatch: py
         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END';
         CREATE TRIGGER slow AFTER UPDATE ON deals FOR EACH ROW EXECUTE FUNCTION slow()""")
     for name in ("idle_session_timeout", "transaction_timeout"):
-        if bare.execute("SELECT name FROM pg_settings WHERE name = %s", [name]):
+        if bare.execute("SELECT FROM pg_settings WHERE name = %s", [name]):
             bare.execute(f"ALTER DATABASE {database} SET {name} = '1s'")
     programs = bare.folder / "programs"
     programs.mkdir()

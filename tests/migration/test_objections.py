@@ -175,47 +175,6 @@ def test_constraint_that_holds_is_no_objection(migration: Migration, name: str) 
     migration.migrated()
 
 
-DOMAIN_OF_JSON = """
-    CREATE DOMAIN document AS jsonb CONSTRAINT few CHECK (pg_column_size(VALUE) < 1000);
-    CREATE DOMAIN allocation AS document CONSTRAINT "old 100%" CHECK (VALUE - ARRAY[NAMES] = '{}');
-    CREATE TABLE plans (id int PRIMARY KEY, stages allocation, value text);
-    INSERT INTO plans VALUES (1, '{"Seed": 1}', 'x'), (2, '{"Seed": 1}', NULL)"""
-
-
-@pytest.mark.parametrize(("names", "told"), [("'Seed'", "key 1 ('{\"seed\": 1}'), key 2"), ("'Seed', 'seed'", None)])
-def test_domain_of_json_is_told(bare: Migration, names: str, told: str | None) -> None:
-    """A CHECK of a domain over a domain over jsonb is tried on each row, whatever columns the table has besides."""
-    bare.execute(DOMAIN_OF_JSON.replace("NAMES", names))
-    bare.specify(tables=[{"table": "plans", "key": "id", "columns": [{"column": "stages", "shape": "keys"}]}])
-    planned, made = bare.command("migrate", "plan"), bare.run()
-    if told is None:
-        assert (planned.code, made.code) == (0, 0), (planned, made)
-        return
-    assert (planned.code, made.code) == (1, 1)
-    assert f"constraint old 100% of the domain allocation will refuse 2 rows: {told}" in planned.out
-    assert "nothing was written" in made.err
-
-
-@pytest.mark.parametrize("partitioned", ["", "PARTITION BY HASH (fund)"])
-def test_key_to_the_table_above_a_partition_is_told(bare: Migration, partitioned: str) -> None:
-    """Rows that refer to a partitioned table refer to its partitions; a partitioned child is named once, as a whole."""
-    bare.execute(f"""
-        CREATE TABLE deals (id int, fund int, stage text, UNIQUE (fund, stage)) PARTITION BY LIST (fund);
-        CREATE TABLE deals_1 PARTITION OF deals FOR VALUES IN (1);
-        ALTER TABLE deals_1 ADD PRIMARY KEY (id);
-        CREATE TABLE notes (fund int, stage text, FOREIGN KEY (fund, stage) REFERENCES deals (fund, stage))
-          {partitioned};
-        {"CREATE TABLE notes_0 PARTITION OF notes FOR VALUES WITH (MODULUS 1, REMAINDER 0);" if partitioned else ""}
-        INSERT INTO deals VALUES (1, 1, 'Seed'), (2, 1, 'PreSeed'); INSERT INTO notes VALUES (1, 'Seed')""")
-    bare.specify(tables=[{"table": "deals_1", "key": "id", "columns": [{"column": "stage", "shape": "value"}]}])
-    planned, made = bare.command("migrate", "plan", "--json"), bare.run()
-    assert (planned.code, made.code) == (1, 1)
-    [objection] = json.loads(planned.out)["columns"][0]["objections"]
-    assert objection["message"].startswith("public.deals_1.stage: public.notes: constraint notes_fund_stage_fkey")
-    assert objection["first"] == [{"key": "1", "value": "Seed"}]
-    assert "nothing was written" in made.err
-
-
 def test_partition_by_stage_is_told(bare: Migration) -> None:
     """A partition whose bound does not take the canonical name is told with its bound, and run says the same."""
     bare.execute("""

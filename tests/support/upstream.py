@@ -16,12 +16,16 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Upstream: yes\r\n\r\nok"
 
 @dataclass
 class Received(Message):
-    """One request as it arrived. `framed` is its body with the framing, `body` without; b"" until read."""
+    """One request as it arrived. `framed` is its body with the framing, as far as it came, `body` without.
+
+    `complete` is set when the body was read, `ended` when the script has done with the request.
+    """
 
     connection: int
     framed: bytes = b""
     body: bytes = b""
     complete: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def line(self) -> bytes:
@@ -33,20 +37,26 @@ class ConversationEndError(Exception):
 
 
 class Conversation:
-    """What a script does with one request: read on, answer, break off."""
+    """What a script does with one request: read on, answer, break off.
 
-    def __init__(self, sock: socket.socket, reader: Reader, request: Received) -> None:
+    `is_used` says whether the connection has carried a request before.
+    """
+
+    def __init__(self, sock: socket.socket, reader: Reader, request: Received, *, is_used: bool) -> None:
         self.sock = sock
         self.reader = reader
         self.request = request
+        self.is_used = is_used
 
     def read_body(self) -> bytes:
         request, begin = self.request, len(self.reader.raw)
-        if request.value("transfer-encoding") == "chunked":
-            request.body = self.reader.chunked()
-        else:
-            request.body = self.reader.exactly(int(request.value("content-length") or 0))
-        request.framed = bytes(self.reader.raw[begin:])
+        try:
+            if request.value("transfer-encoding") == "chunked":
+                request.body = self.reader.chunked()
+            else:
+                request.body = self.reader.exactly(int(request.value("content-length") or 0))
+        finally:
+            request.framed = bytes(self.reader.raw[begin:])
         request.complete.set()
         return request.body
 
@@ -121,14 +131,18 @@ class RecordingUpstream:
             if self._tls is not None:
                 plain, sock = sock, self._tls.wrap_socket(sock, server_side=True)
                 self.open.symmetric_difference_update({plain, sock})
-            reader = Reader(sock)
+            reader, is_used = Reader(sock), False
             while True:
                 request = Received(reader.until(b"\r\n\r\n"), number)
                 with self._lock:
                     self.requests.append(request)
                     self._lock.notify_all()
-                self.script(Conversation(sock, reader, request))
+                try:
+                    self.script(Conversation(sock, reader, request, is_used=is_used))
+                finally:
+                    request.ended.set()
                 reader.raw.clear()
+                is_used = True
         self.open.discard(sock)
         sock.close()
 

@@ -34,10 +34,7 @@ WHERE con.contype = 'f'
     (con.conrelid = {relation}::text::regclass AND con.conkey && moving.numbers)
     OR (
       con.confrelid = {relation}::text::regclass AND con.confkey && moving.numbers AND con.confupdtype <> 'c'
-      -- A partition has a copy of a key to the table above it; a child's partition has one of the child's key to this.
-      AND NOT EXISTS (
-        SELECT FROM pg_constraint AS above WHERE above.oid = con.conparentid AND above.confrelid = con.confrelid
-      )
+      AND con.conparentid = 0
     )
   )
 ORDER BY con.conname

@@ -247,7 +247,7 @@ def _stages(migration: Migration, tables: str, name: str = "t") -> None:
 
 def test_foreign_key_is_checked_by_its_own_operator(bare: Migration) -> None:
     """Texts that a type of another schema takes for equal refer to each other; a row that refers to none is found."""
-    if not bare.execute("SELECT name FROM pg_available_extensions WHERE name = 'citext'"):
+    if not bare.execute("SELECT FROM pg_available_extensions WHERE name = 'citext'"):
         pytest.skip("this PostgreSQL has no citext")
     _stages(
         bare,
