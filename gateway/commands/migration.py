@@ -1,15 +1,13 @@
 """`stage-gateway migrate …`: run the migration of stored stages, steer it and undo it."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from gateway.commands import progress
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.plan import REMEDIATION, RemediationOption
 from gateway.commands.session import ConfigOption, Session, SpecOption
@@ -20,7 +18,7 @@ from gateway.migration.faults import recorded_faults
 from gateway.migration.guard import guard_status, set_guard
 from gateway.migration.lock import take_lock
 from gateway.migration.metrics import MigrationMetrics, served
-from gateway.migration.progress import Bar, JsonLines, Reporter
+from gateway.migration.progress import Reporter
 from gateway.migration.remediation import Remediation
 from gateway.migration.running import Runner
 from gateway.migration.snapshot import dump
@@ -32,15 +30,6 @@ from gateway.stages.vocabulary import Vocabulary
 
 SAMPLE = 100
 MOST_LINES = 20  # of a list for people; machines get all
-
-
-@contextmanager
-def _reporter() -> Iterator[Reporter]:
-    if sys.stdout.isatty():
-        with Bar(Console(highlight=False, markup=False)) as bar:
-            yield bar
-    else:
-        yield JsonLines(lambda line: typer.echo(line))
 
 
 def run(
@@ -72,7 +61,7 @@ def run(
     session = Session.of(spec, config)
     take = _snapshot(session, snapshot, snapshot_ref, no_snapshot=no_snapshot)
     metrics = MigrationMetrics()
-    with session.connected("migrate run") as connection, served(metrics, metrics_port), _reporter() as reporter:
+    with session.connected("migrate run") as connection, served(metrics, metrics_port), progress.reporter() as reporter:
         runner = start(
             connection,
             session.spec,
@@ -191,7 +180,7 @@ def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
     Example: stage-gateway migrate undo
     """
     session = Session.of(spec, config)
-    with session.connected("migrate undo") as connection, _reporter() as reporter:
+    with session.connected("migrate undo") as connection, progress.reporter() as reporter:
         take_lock(connection)
         work = Undo(connection, session.spec, reporter)
         restored = work.run()

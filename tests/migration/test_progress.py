@@ -1,6 +1,5 @@
 """What a run tells: a bar on a terminal, lines elsewhere."""
 
-import io
 import json
 import os
 import pty
@@ -8,11 +7,10 @@ import re
 import subprocess
 import sys
 
-from rich.console import Console
 from support.clock import PATIENCE
 from support.migration import Migration
 
-from gateway.migration.progress import Bar, JsonLines
+from gateway.migration.progress import JsonLines
 
 
 def test_terminal_gets_a_bar(migration: Migration) -> None:
@@ -44,16 +42,6 @@ def test_terminal_gets_a_bar(migration: Migration) -> None:
     assert "100%" in text
     assert "values made canonical in" in text
     assert '{"table"' not in text
-
-
-def test_bar_shows_notes_above_it() -> None:
-    """A note is a line of its own."""
-    out = io.StringIO()
-    with Bar(Console(file=out, force_terminal=True, width=100)) as bar:
-        bar.rows(100, 40)
-        bar.note("waiting for replica")
-    assert "waiting for replica" in out.getvalue()
-    assert "40/100" in out.getvalue()
 
 
 def test_note_is_json_elsewhere() -> None:
