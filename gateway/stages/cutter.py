@@ -18,13 +18,13 @@ from typing import Any
 
 import orjson
 
-from gateway.stages.assessor import Assessor
 from gateway.stages.density import is_dense
-from gateway.stages.document import Walk, add_up, may_repeat
+from gateway.stages.document import Walk, may_repeat
 from gateway.stages.fast import Good, Malformed
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Array, Pointer
+from gateway.stages.rulebook import RuleBook, add_up
 from gateway.stages.splice import Splice
 from gateway.stages.turns import Turns
 from gateway.stages.verdict import Findings, Reason
@@ -251,21 +251,20 @@ class Cutter:
             return False
         judge, node, splice = self._judge, self._array.node, self.splice
         findings = Findings()
-        walk = Walk(Assessor(judge.plan, judge.vocabulary, findings, required=self._required))
+        rules = RuleBook(judge.plan, judge.vocabulary, findings, required=self._required)
+        walk = Walk(rules)
         yield from walk.visit_elements(elements, node, self._pointer, splice.count)
         if may_repeat(framed, walk.met):
             self.parsed += len(framed)
-            assessor = Assessor(judge.plan, judge.vocabulary, Findings(), required=False)
-            reason = yield from judge_name_by_name(framed, node, assessor)
+            unheard = RuleBook(judge.plan, judge.vocabulary, Findings(), required=False)
+            reason = yield from judge_name_by_name(framed, node, unheard)
             if reason is Reason.UNPARSEABLE:
                 return False
             self.ambiguous = self.ambiguous or reason is Reason.AMBIGUOUS_JSON
         splice.findings.extend(findings)
         splice.count += len(elements)
-        weight = judge.plan.locations[self._array.location].weight
-        if judge.plan.tolerance is not None and weight is not None:
-            weights = (element.get(weight) if type(element) is dict else None for element in elements)
-            splice.total = add_up(weights, splice.total)
+        for location in rules.sums(node, of_object=False):
+            splice.total = add_up(rules.weights(elements, location), splice.total)
         return True
 
 

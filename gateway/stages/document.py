@@ -13,15 +13,14 @@ Rules of the room:
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import orjson
 
-from gateway.stages.assessor import Assessor, fund_text, is_number
 from gateway.stages.incremental import judge_name_by_name
-from gateway.stages.locators import Absence, Node, Plan, Pointer, Role, is_index
+from gateway.stages.locators import Node, Plan, Pointer, Role
+from gateway.stages.rulebook import RuleBook, add_up, is_number
 from gateway.stages.splice import Splice
 from gateway.stages.syntax import PROTOTYPE_BYTES, escapes_in_names, quoted
 from gateway.stages.turns import Turns
@@ -52,7 +51,7 @@ def judge_document(
     if plan.root is None:
         return None
     own = Findings()
-    walk = Walk(Assessor(plan, vocabulary, own, required=required), splice)
+    walk = Walk(RuleBook(plan, vocabulary, own, required=required), splice)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -63,8 +62,8 @@ def judge_document(
         if not may_repeat(body, walk.met):
             findings.extend(own)
             return None
-    assessor = Assessor(plan, vocabulary, findings, required=required)
-    return (yield from judge_name_by_name(body, plan.root, assessor, splice))
+    rules = RuleBook(plan, vocabulary, findings, required=required)
+    return (yield from judge_name_by_name(body, plan.root, rules, splice))
 
 
 def _is_only_too_large_a_number(error: orjson.JSONDecodeError) -> bool:
@@ -88,22 +87,23 @@ def may_repeat(body: bytes, met: dict[str, int]) -> bool:
 class Walk:
     """One pass along the tree, in document order and in turns. `met` counts the objects that hold each name."""
 
-    def __init__(self, assessor: Assessor, splice: Splice | None = None) -> None:
+    def __init__(self, rules: RuleBook, splice: Splice | None = None) -> None:
         self.met: dict[str, int] = {}
-        self._assessor = assessor
+        self._rules = rules
         self._splice = splice
         self._left = _STRETCH
         self._due = _STRETCH
 
     def visit(self, value: Any, node: Node, pointer: Pointer) -> Turns[None]:
         """Judge `value`, which stands at `node`, and all that is configured below it."""
-        self._meet_duties(value, node, pointer)
+        for check in node.checks:
+            self._rules.apply(check, value, pointer)
         if type(value) is list:
             yield from self._visit_array(value, node, pointer)
         elif type(value) is dict:
             yield from self._visit_object(value, node, pointer)
         else:
-            self._report_absent(node.required, pointer)
+            self._rules.absent_below(node, pointer)
 
     def _is_due(self) -> bool:
         """Count one more value; returns whether others should have their turn.
@@ -111,7 +111,7 @@ class Walk:
         What is asked of a value counts as well: there may be hundreds of locations.
         """
         self._left -= 1
-        looked_at = self._assessor.looked_at
+        looked_at = self._rules.looked_at
         if self._left > 0 and looked_at < self._due:
             return False
         self._left, self._due = _STRETCH, looked_at + _STRETCH
@@ -121,7 +121,7 @@ class Walk:
         splice = self._splice
         if splice is not None and node is splice.node and array[:1] == [None]:
             self._splice = None
-            self._assessor.findings.extend(splice.findings)
+            self._rules.findings.extend(splice.findings)
             yield from self.visit_elements(array[1:], node, pointer, splice.count)
             yield from self._sum_array(array[1:], node, pointer, splice)
         else:
@@ -146,25 +146,24 @@ class Walk:
             for name, below in sorted(indices.items(), key=lambda item: int(item[0])):
                 if int(name) < len(array):
                     yield from self.visit(array[int(name)], below, Pointer(pointer, name))
-        absent = (a for a in node.required if a.name != "*" and not (is_index(a.name) and int(a.name) < len(array)))
-        self._report_absent(absent, pointer)
+        self._rules.absent_elements(node, base + len(array), pointer)
 
     def _visit_plain(self, array: list[Any], node: Node, number: int, pointer: Pointer, base: int) -> Turns[None]:
         """Judge elements of which only their stage, and its weight, is asked: the way of nearly every request.
 
         What is not as it should be in any other way than its stage goes the long way.
         """
-        assessor = self._assessor
-        location, names, values = assessor.locations[number], assessor.names, assessor.findings
+        rules = self._rules
+        location, names, findings = rules.locations[number], rules.names, rules.findings
         name, weight = location.field, location.weight
-        weighed = assessor.tolerance is not None and weight is not None
+        weighed = rules.tolerance is not None and weight is not None
         met_name = met_weight = 0
         for index, element in enumerate(array, base):
             if type(element) is not dict:
-                assessor.wrong_type(element, number, Pointer(pointer, str(index)))
+                rules.apply(node.checks[0], element, Pointer(pointer, str(index)))
                 continue
             if name not in element and weight not in element:
-                self._report_missing_in_element(element, node, Pointer(pointer, str(index)))
+                rules.element(element, number, Pointer(pointer, str(index)))
                 continue
             if name not in element or (weighed and not is_number(element.get(weight))):
                 yield from self.visit(element, node, Pointer(pointer, str(index)))
@@ -173,30 +172,33 @@ class Walk:
             met_weight += weight in element
             stage = element[name]
             if type(stage) is str and stage in names:
-                values.values += 1
+                findings.values += 1
             else:
-                assessor.stage(stage, number, Pointer(Pointer(pointer, str(index)), name))
+                rules.stage(stage, number, Pointer(Pointer(pointer, str(index)), name))
         self._meet(name, met_name)
         if weight is not None:
             self._meet(weight, met_weight)
 
     def _visit_object(self, members: dict[str, Any], node: Node, pointer: Pointer) -> Turns[None]:
-        keys = [duty.location for duty in node.duties if duty.role is Role.KEYS]
+        rules = self._rules
+        keys = [check.location for check in node.checks if check.role is Role.KEYS]
+        sums = rules.sums(node, of_object=True)
         for name, below in self._followed(members, node, every=bool(keys)):
             self._meet(name)
             place = Pointer(pointer, name)
             for location in keys:
-                self._assessor.stage(name, location, place)
-            if self._assessor.tolerance is not None:
-                for location in keys:
-                    self._assessor.weight(members[name], location, place)
+                rules.stage(name, location, place)
+            for location in sums:
+                rules.weight(members[name], location, place)
             if below is not None:
                 yield from self.visit(members[name], below, place)
             if self._is_due():
                 yield
-        self._report_missing_in_element(members, node, pointer)
-        self._report_absent((a for a in node.required if a.name not in members and a.name != "*"), pointer)
-        for location in keys:
+        for check in node.checks:
+            if check.role is Role.ELEMENT:
+                rules.element(members, check.location, pointer)
+        rules.absent_members(node, members, pointer)
+        for location in sums:
             yield from self._sum(members.values(), location, pointer)
 
     @staticmethod
@@ -217,70 +219,14 @@ class Walk:
         if times:
             self.met[name] = self.met.get(name, 0) + times
 
-    def _meet_duties(self, value: Any, node: Node, pointer: Pointer) -> None:
-        assessor = self._assessor
-        for duty in node.duties:
-            match duty.role:
-                case Role.STAGE:
-                    assessor.stage(value, duty.location, pointer)
-                case Role.WEIGHT:
-                    assessor.weight(value, duty.location, pointer)
-                case Role.FUND:
-                    assessor.findings.fund = fund_text(value)
-                case Role.EACH if type(value) is list:
-                    pass
-                case Role.KEYS | Role.ELEMENT if type(value) is dict:
-                    pass
-                case _:
-                    assessor.wrong_type(value, duty.location, pointer)
-
-    def _report_missing_in_element(self, members: dict[str, Any], node: Node, pointer: Pointer) -> None:
-        assessor = self._assessor
-        for duty in node.duties:
-            if duty.role is not Role.ELEMENT:
-                continue
-            location = assessor.locations[duty.location]
-            if location.field not in members:
-                assessor.missing(duty.location, Pointer(pointer, location.field))
-            weight = location.weight
-            if assessor.tolerance is not None and weight is not None and weight not in members:
-                assessor.weight(None, duty.location, Pointer(pointer, weight))
-
-    def _report_absent(self, absent: Iterable[Absence], pointer: Pointer) -> None:
-        if self._assessor.required:
-            for absence in absent:
-                self._assessor.missing(absence.location, partial(pointer, absence.rest))
-
     def _sum_array(self, array: list[Any], node: Node, pointer: Pointer, splice: Splice | None = None) -> Turns[None]:
-        for duty in node.duties:
-            weight = self._assessor.locations[duty.location].weight
-            if duty.role is Role.EACH and weight is not None:
-                spliced = splice is not None and splice.location == duty.location
-                weights = (element.get(weight) if type(element) is dict else None for element in array)
-                yield from self._sum(
-                    weights, duty.location, pointer, splice.total if splice is not None and spliced else 0.0
-                )
+        for location in self._rules.sums(node, of_object=False):
+            begin = splice.total if splice is not None and splice.location == location else 0.0
+            yield from self._sum(self._rules.weights(array, location), location, pointer, begin)
 
     def _sum(self, weights: Iterable[Any], location: int, pointer: Pointer, begin: float | None = 0.0) -> Turns[None]:
-        """Compare a sum of weights with 1; weights that cannot be read were reported where they stand."""
-        if self._assessor.tolerance is None:
-            return
         total, left = begin, iter(weights)
         while total is not None and (some := list(islice(left, 10 * _STRETCH))):
             total = add_up(some, total)
             yield
-        if total is not None:
-            self._assessor.total(total, location, pointer)
-
-
-def add_up(weights: Iterable[Any], begin: float | None = 0.0) -> float | None:
-    """Return `begin` and the weights, added in document order one by one; None when one is no number.
-
-    Not `sum()`: since Python 3.12 it compensates, and would differ from a sum made window by window.
-    """
-    total = begin
-    for weight in weights:
-        if total is None or not is_number(weight):
-            return None
-        total += weight
-    return total
+        self._rules.total(total, location, pointer)

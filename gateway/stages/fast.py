@@ -16,9 +16,8 @@ import msgspec
 from stringzilla import count as times
 
 from gateway.stages.ambiguity import AmbiguityCheck
-from gateway.stages.assessor import fund_text
-from gateway.stages.document import add_up
 from gateway.stages.locators import Node, Plan, Role
+from gateway.stages.rulebook import add_up, fund_text, is_one
 from gateway.stages.splice import Splice
 from gateway.stages.syntax import is_plain
 from gateway.stages.vocabulary import Vocabulary
@@ -210,9 +209,9 @@ def _part(node: Node, plan: Plan, vocabulary: Vocabulary, names: set[str]) -> _P
         asked = [location.field] if location.weight is None else [location.field, location.weight]
         names.update(asked)
         return _Each(asked, vocabulary, plan.tolerance) if all(map(is_plain, asked)) else None
-    if node.elements is not None or len(node.duties) > 1:
+    if node.elements is not None or len(node.checks) > 1:
         return None
-    if not node.duties:
+    if not node.checks:
         parts = {name: _part(below, plan, vocabulary, names) for name, below in node.members.items()}
         names.update(parts)
         inner = {name: part for name, part in parts.items() if part is not None and is_plain(name)}
@@ -220,7 +219,7 @@ def _part(node: Node, plan: Plan, vocabulary: Vocabulary, names: set[str]) -> _P
         return _Members(inner, required) if len(inner) == len(parts) else None
     if node.members:
         return None
-    match node.duties[0].role:
+    match node.checks[0].role:
         case Role.STAGE:
             return _Stage(vocabulary)
         case Role.FUND:
@@ -283,7 +282,7 @@ class _Keys:
         seen.values += len(value)
         for name in value:
             seen.meet(name)
-        return self._tolerance is None or _is_one(add_up(value.values()), self._tolerance)
+        return self._tolerance is None or _sums_to_one(add_up(value.values()), self._tolerance)
 
 
 class _Each:
@@ -299,8 +298,9 @@ class _Each:
             seen.meet(name, count)
         if self._tolerance is None:
             return True
-        return _is_one(_weights_of(value, seen.proven.total if seen.proven is not None else 0.0), self._tolerance)
+        begin = seen.proven.total if seen.proven is not None else 0.0
+        return _sums_to_one(_weights_of(value, begin), self._tolerance)
 
 
-def _is_one(total: float | None, tolerance: float) -> bool:
-    return total is not None and abs(total - 1.0) <= tolerance
+def _sums_to_one(total: float | None, tolerance: float) -> bool:
+    return total is not None and is_one(total, tolerance)

@@ -14,14 +14,13 @@ Rules of the room:
 """
 
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import ijson
 import xxhash
 
-from gateway.stages.assessor import Assessor, fund_text
-from gateway.stages.locators import Absence, Duty, Node, Role, escape, is_index
+from gateway.stages.locators import Node, Role, escape
+from gateway.stages.rulebook import RuleBook
 from gateway.stages.splice import Splice
 from gateway.stages.strict import Sieve
 from gateway.stages.syntax import MAX_DEPTH, PROTOTYPE
@@ -34,14 +33,13 @@ PIECE = 8 * 1024
 _STRETCH = 256  # events that are taken in one stretch; the dearest, each its own finding, cost some microseconds
 _LONG_NAME = 64  # characters; of a longer one a digest is remembered, so that memory stays flat
 
+_WEIGHT, _ELEMENT = Role.WEIGHT, Role.ELEMENT
 _CONTAINERS: dict[str, Any] = {"start_map": {}, "start_array": []}
 
 
-def judge_name_by_name(
-    body: bytes, root: Node, assessor: Assessor, splice: Splice | None = None
-) -> Turns[Reason | None]:
+def judge_name_by_name(body: bytes, root: Node, rules: RuleBook, splice: Splice | None = None) -> Turns[Reason | None]:
     """Judge a whole body in turns; returns what `IncrementalJudge.finish` does."""
-    judge = IncrementalJudge(root, assessor, splice)
+    judge = IncrementalJudge(root, rules, splice)
     for start in range(0, len(body), PIECE):
         yield from judge.feed(body[start : start + PIECE])
         yield
@@ -53,17 +51,16 @@ class _Frame:
 
     __slots__ = ("every", "index", "is_object", "keys", "name", "node", "seen", "sums")
 
-    def __init__(self, node: Node, *, is_object: bool) -> None:
+    def __init__(self, node: Node, rules: RuleBook, *, is_object: bool) -> None:
         self.node = node
         self.is_object = is_object
         self.name = ""
         self.index = -1
         self.seen: set[str | bytes] = set()
-        self.keys = [d.location for d in node.duties if d.role is Role.KEYS] if is_object else []
+        self.keys = [c.location for c in node.checks if c.role is Role.KEYS] if is_object else []
         self.every = is_object and (node.every is not None or bool(self.keys))
         # The weights added up so far by location; None once one could not be read.
-        role = Role.KEYS if is_object else Role.EACH
-        self.sums: dict[int, float | None] = {d.location: 0.0 for d in node.duties if d.role is role}
+        self.sums: dict[int, float | None] = dict.fromkeys(rules.sums(node, of_object=is_object), 0.0)
 
     def child(self) -> Node | None:
         """Return the node of the value that begins now."""
@@ -71,6 +68,12 @@ class _Frame:
         if self.is_object:
             return node.members.get(self.name, node.every)
         return node.indices.get(str(self.index), node.elements) if node.indices else node.elements
+
+    def add(self, location: int, weight: float | None) -> None:
+        """Add a weight to the sum of a location, if it has one; None is a weight that cannot be read."""
+        total = self.sums.get(location)
+        if total is not None:
+            self.sums[location] = None if weight is None else total + weight
 
     def step(self) -> str:
         """Return the step of a JSON Pointer to the value that is read now."""
@@ -80,9 +83,9 @@ class _Frame:
 class IncrementalJudge:
     """Judges one document. `splice` says what was proven of its array before, and stands for its first element."""
 
-    def __init__(self, root: Node, assessor: Assessor, splice: Splice | None = None) -> None:
+    def __init__(self, root: Node, rules: RuleBook, splice: Splice | None = None) -> None:
         self._root = root
-        self._assessor = assessor
+        self._rules = rules
         self._splice = splice
         self._sieve = Sieve()
         self._events = ijson.sendable_list()
@@ -95,7 +98,7 @@ class IncrementalJudge:
     @property
     def certain(self) -> bool:
         """Whether something can be reported, whatever is still to come; that it is no JSON only at the end."""
-        return self._reason is not None or self._assessor.findings.count > 0
+        return self._reason is not None or self._rules.findings.count > 0
 
     @property
     def reason(self) -> Reason | None:
@@ -141,11 +144,11 @@ class IncrementalJudge:
         del events[:]
 
     def _take(self, events: list[tuple[str, Any]]) -> Turns[None]:
-        due = self._assessor.looked_at + _STRETCH
+        due = self._rules.looked_at + _STRETCH
         for event, value in events:
-            if self._assessor.looked_at > due:  # one event may ask for hundreds of locations
+            if self._rules.looked_at > due:  # one event may ask for hundreds of locations
                 yield
-                due = self._assessor.looked_at + _STRETCH
+                due = self._rules.looked_at + _STRETCH
             if self._skipped:
                 if event in _CONTAINERS:
                     self._skipped += 1
@@ -178,7 +181,7 @@ class IncrementalJudge:
         else:
             frame.seen.add(known)
         for location in frame.keys:
-            self._assessor.stage(name, location, self._place)
+            self._rules.stage(name, location, self._where)
 
     def _begin(self, event: str) -> None:
         if len(self._stack) >= MAX_DEPTH:
@@ -188,9 +191,8 @@ class IncrementalJudge:
         if node is None:
             self._skipped = 1
             return
-        for duty in node.duties:
-            self._assess(value, duty)
-        self._stack.append(_Frame(node, is_object=event == "start_map"))
+        self._check(value, node)
+        self._stack.append(_Frame(node, self._rules, is_object=event == "start_map"))
 
     def _scalar(self, value: Any) -> None:
         if not self._stack:
@@ -203,9 +205,8 @@ class IncrementalJudge:
             node = self._arrive(value)
         if node is None:
             return
-        for duty in node.duties:
-            self._assess(value, duty)
-        self._report_absent(node.required)
+        self._check(value, node)
+        self._rules.absent_below(node, self._where)
 
     def _arrive(self, value: Any) -> Node | None:
         """Step to the value that begins now, take it as a weight where it is one, and return its node."""
@@ -214,66 +215,32 @@ class IncrementalJudge:
         frame = self._stack[-1]
         if not frame.is_object:
             frame.index += 1
-        for location in frame.keys:
-            if self._assessor.tolerance is not None:
-                self._add_weight(frame, location, value)
+        if frame.is_object:
+            for location in frame.sums:
+                frame.add(location, value if self._rules.weight(value, location, self._where) else None)
         return frame.child()
 
     def _end(self) -> None:
-        frame = self._stack[-1]
+        rules, frame = self._rules, self._stack.pop()
         node = frame.node
         if frame.is_object:
-            for duty in node.duties:
-                if duty.role is Role.ELEMENT:
-                    self._end_element(frame, duty.location)
-            absent = [a for a in node.required if a.name not in frame.seen and a.name != "*"]
+            for check in node.checks:
+                if check.role is _ELEMENT and not rules.element(frame.seen, check.location, self._where):
+                    self._stack[-1].add(check.location, None)
+            rules.absent_members(node, frame.seen, self._where)
         else:
-            absent = [
-                a for a in node.required if a.name != "*" and not (is_index(a.name) and int(a.name) <= frame.index)
-            ]
-        self._stack.pop()
-        self._report_absent(absent)
+            rules.absent_elements(node, frame.index + 1, self._where)
         for location, total in frame.sums.items():
-            weighed = frame.is_object or self._assessor.locations[location].weight is not None
-            if total is not None and weighed:
-                self._assessor.total(total, location, self._place)
+            rules.total(total, location, self._where)
 
-    def _end_element(self, frame: _Frame, number: int) -> None:
-        location = self._assessor.locations[number]
-        if location.field not in frame.seen:
-            self._assessor.missing(number, lambda: f"{self._path_to(frame)}/{escape(location.field)}")
-        weight = location.weight
-        if self._assessor.tolerance is not None and weight is not None and weight not in frame.seen:
-            self._stack[-2].sums[number] = None
-            self._assessor.weight(None, number, lambda: f"{self._path_to(frame)}/{escape(weight)}")
-
-    # Duties.
-
-    def _assess(self, value: Any, duty: Duty) -> None:
-        role, location = duty.role, duty.location
-        if role is Role.STAGE:
-            self._assessor.stage(value, location, self._place)
-        elif role is Role.WEIGHT:
-            self._add_weight(self._stack[-2], location, value)
-        elif role is Role.FUND:
-            self._assessor.findings.fund = fund_text(value)
-        elif not (value is _CONTAINERS["start_array"] if role is Role.EACH else value is _CONTAINERS["start_map"]):
-            self._assessor.wrong_type(value, location, self._place)
-            if role is Role.ELEMENT:
-                self._stack[-1].sums[location] = None
-
-    def _add_weight(self, frame: _Frame, location: int, value: Any) -> None:
-        good = self._assessor.weight(value, location, self._place)
-        total = frame.sums.get(location)
-        if not good:
-            frame.sums[location] = None
-        elif total is not None:
-            frame.sums[location] = total + value
-
-    def _report_absent(self, absent: "list[Absence] | tuple[Absence, ...]") -> None:
-        if self._assessor.required:
-            for absence in absent:
-                self._assessor.missing(absence.location, partial(self._place, absence.rest))
+    def _check(self, value: Any, node: Node) -> None:
+        """Judge the value that begins now, and add it up where it is a weight."""
+        for check in node.checks:
+            good = self._rules.apply(check, value, self._where)
+            if check.role is _WEIGHT:
+                self._stack[-2].add(check.location, value if good else None)
+            elif not good and check.role is _ELEMENT:
+                self._stack[-1].add(check.location, None)
 
     def _is_spliced(self, value: Any) -> bool:
         """Take the splice's findings where its stand-in comes, the first element of its array."""
@@ -282,18 +249,16 @@ class IncrementalJudge:
             return False
         self._splice = None
         frame.index = splice.count - 1
-        self._assessor.findings.extend(splice.findings)
-        frame.sums[splice.location] = splice.total
+        self._rules.findings.extend(splice.findings)
+        if splice.location in frame.sums:
+            frame.sums[splice.location] = splice.total
         return True
 
     # Places.
 
-    def _place(self, rest: str = "") -> str:
+    def _where(self, rest: str = "") -> str:
         """Return the JSON Pointer of the value that is read now, or of what should be at `rest` below it."""
         return "".join("/" + frame.step() for frame in self._stack) + rest
-
-    def _path_to(self, frame: _Frame) -> str:
-        return "".join("/" + f.step() for f in self._stack[: self._stack.index(frame)])
 
 
 def _digest(name: str) -> bytes:

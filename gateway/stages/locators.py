@@ -2,7 +2,7 @@
 
 A location in the body is a path of member names and `*`. All paths of an endpoint are laid into one tree of
 `Node`s, so that a judge passes through a document once, in document order, whatever the number of locations.
-Each node says by its `roles` what is expected of a value that stands there.
+Each node says by its `checks` what is expected of a value that stands there.
 
 JSON Pointer: RFC 6901. `*` as a whole segment means every element of an array or member of an object.
 """
@@ -105,7 +105,7 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class Check:
     """A role at a node, and the number of the location that asks for it."""
 
     role: Role
@@ -129,7 +129,7 @@ class Node:
     and `elements` do. `required` are the required locations whose path goes on from here.
     """
 
-    duties: tuple[Duty, ...] = ()
+    checks: tuple[Check, ...] = ()
     members: Mapping[str, "Node"] = field(default_factory=dict)
     every: "Node | None" = None
     indices: Mapping[str, "Node"] = field(default_factory=dict)
@@ -144,16 +144,12 @@ class Node:
     @property
     def plain_location(self) -> int | None:
         """The number of the location whose elements stand here, when nothing else is asked of them."""
-        if len(self.duties) != 1 or self.duties[0].role is not Role.ELEMENT or self.every is not None:
+        if len(self.checks) != 1 or self.checks[0].role is not Role.ELEMENT or self.every is not None:
             return None
-        number = self.duties[0].location
+        number = self.checks[0].location
         leaves = self.members.values()
-        plain = all(leaf.is_leaf and all(duty.location == number for duty in leaf.duties) for leaf in leaves)
+        plain = all(leaf.is_leaf and all(check.location == number for check in leaf.checks) for leaf in leaves)
         return number if plain else None
-
-    def has(self, role: Role) -> bool:
-        """Whether some location asks for `role` here."""
-        return any(duty.role is role for duty in self.duties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +197,7 @@ class Plan:
             for route in _routes(number, location, weights=tolerance is not None)
         ]
         if fund is not None:
-            routes.append(_Route(fund, Duty(Role.FUND, -1)))
+            routes.append(_Route(fund, Check(Role.FUND, -1)))
         queries = tuple((i, place) for i, place in enumerate(places) if place.shape is Shape.QUERY)
         root = _lay(routes, 0) if routes else None
         return cls(places, root, queries, tolerance, fund, _array(places, root))
@@ -219,10 +215,10 @@ _Step = str | _Field | None  # a segment of a pointer, a field, or None: an elem
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """One path to one duty; `required` when a missing step of it is a violation."""
+    """One path to one check; `required` when a missing step of it is a violation."""
 
     path: tuple[_Step, ...]
-    duty: Duty | None
+    check: Check | None
     required: bool = False
 
 
@@ -233,19 +229,19 @@ def _routes(number: int, location: Location, *, weights: bool) -> list[_Route]:
         case Shape.QUERY:
             return []
         case Shape.VALUE:
-            return [_Route(path, Duty(Role.STAGE, number), location.required)]
+            return [_Route(path, Check(Role.STAGE, number), location.required)]
         case Shape.KEYS:
-            return [_Route(path, Duty(Role.KEYS, number), location.required)]
+            return [_Route(path, Check(Role.KEYS, number), location.required)]
         case Shape.EACH:
             routes = [
-                _Route(path, Duty(Role.EACH, number), location.required),
-                _Route((*path, None), Duty(Role.ELEMENT, number)),
-                _Route((*path, None, _Field(location.field)), Duty(Role.STAGE, number)),
+                _Route(path, Check(Role.EACH, number), location.required),
+                _Route((*path, None), Check(Role.ELEMENT, number)),
+                _Route((*path, None, _Field(location.field)), Check(Role.STAGE, number)),
             ]
             if location.weight is not None:
                 # Without a tolerance nothing is asked of the weight, but standing twice it is ambiguous.
-                duty = Duty(Role.WEIGHT, number) if weights else None
-                routes.append(_Route((*path, None, _Field(location.weight)), duty))
+                check = Check(Role.WEIGHT, number) if weights else None
+                routes.append(_Route((*path, None, _Field(location.weight)), check))
             return routes
 
 
@@ -261,7 +257,7 @@ def _lay(routes: list[_Route], depth: int) -> Node:
         return _lay(follows, depth + 1) if follows else None
 
     return Node(
-        duties=tuple(r.duty for r in routes if len(r.path) == depth and r.duty is not None),
+        checks=tuple(r.check for r in routes if len(r.path) == depth and r.check is not None),
         members=MappingProxyType({name: node for name in names if (node := below(name, _Field(name), EVERY))}),
         every=below(EVERY),
         indices=MappingProxyType(
@@ -269,9 +265,9 @@ def _lay(routes: list[_Route], depth: int) -> Node:
         ),
         elements=below(EVERY, None),
         required=tuple(
-            Absence(route.duty.location, rest[0], pointer_to(rest))
+            Absence(route.check.location, rest[0], pointer_to(rest))
             for route in going
-            if route.required and route.duty is not None
+            if route.required and route.check is not None
             # What is required is a whole location, whose path is a pointer.
             if (rest := [step for step in route.path[depth:] if isinstance(step, str)])
         ),
@@ -290,7 +286,7 @@ def _array(locations: tuple[Location, ...], root: Node | None) -> Array | None:
             return None
         node = node.members[name]
     element = node.elements
-    if element is None or len(node.duties) > 1 or node.members or node.indices or node.every is not None:
+    if element is None or len(node.checks) > 1 or node.members or node.indices or node.every is not None:
         return None
     asked = {location.field, location.weight} - {None}
     if element.plain_location is None or element.indices or element.elements is not None:

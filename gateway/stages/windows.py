@@ -10,7 +10,6 @@ judge as well.
 
 from dataclasses import replace
 
-from gateway.stages.assessor import Assessor
 from gateway.stages.cutter import Cutter
 from gateway.stages.density import is_dense
 from gateway.stages.document import judge_document
@@ -18,6 +17,7 @@ from gateway.stages.incremental import PIECE, IncrementalJudge
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Node
 from gateway.stages.position import position_of_fault
+from gateway.stages.rulebook import RuleBook
 from gateway.stages.turns import Turns
 from gateway.stages.verdict import MAX_VIOLATIONS, Findings, Reason
 
@@ -157,9 +157,9 @@ class BodyJudge:
     def _go_over(self) -> Turns[None]:
         """Hand over to the incremental judge, what was proven replaced by its stand-in."""
         judge, cutter = self._judge, self._cutter
-        assessor = Assessor(judge.plan, judge.vocabulary, self._findings, required=self._required)
+        rules = RuleBook(judge.plan, judge.vocabulary, self._findings, required=self._required)
         splice = cutter.splice_if_any if cutter is not None else None
-        self._stream = IncrementalJudge(self._root, assessor, splice)
+        self._stream = IncrementalJudge(self._root, rules, splice)
         if cutter is not None:
             # By itself: a piece that is no JSON brings nothing with it, and what was proven is certain.
             rest, self._buffer = self._buffer, bytearray(cutter.stand_in(bytearray()))

@@ -19,7 +19,7 @@ from gateway.rollout.endpoints import Endpoint, FundSource, Match
 from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.judge import Judge
-from gateway.stages.locators import Duty, Location, Node, Plan, Role, Shape
+from gateway.stages.locators import Check, Location, Node, Plan, Role, Shape
 from gateway.stages.verdict import Reason, Violation
 from gateway.stages.vocabulary import Vocabulary
 
@@ -38,7 +38,7 @@ class _FailsLate(Vocabulary):
 
 
 FAILS_LATE = _FailsLate()
-BROKEN = Plan(locations=(), root=Node(duties=(Duty(Role.EACH, 5),)), queries=(), tolerance=0.1)  # there is no fifth
+BROKEN = Plan(locations=(), root=Node(checks=(Check(Role.EACH, 5),)), queries=(), tolerance=0.1)  # there is no fifth
 JSON = (b"Content-Type", b"application/json")
 GZIP = (b"Content-Encoding", b"gzip")
 GOOD = b'{"d":[{"s":"seed","w":1}]}'

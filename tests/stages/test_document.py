@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.stages.assessor import fund_text
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.rulebook import fund_text
 from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary

@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.stages.assessor import Assessor
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import MAX_NAMES, IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.rulebook import RuleBook
 from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.vocabulary import Vocabulary
@@ -89,7 +89,7 @@ PLAIN = [
 def judged(text: str | bytes, plan: Plan) -> Reason | None:
     """Return what the incremental judge says of a whole document."""
     assert plan.root is not None
-    judge = IncrementalJudge(plan.root, Assessor(plan, Vocabulary(), Findings(), required=False))
+    judge = IncrementalJudge(plan.root, RuleBook(plan, Vocabulary(), Findings(), required=False))
     at_once(judge.feed(text.encode() if isinstance(text, str) else text))
     return at_once(judge.finish())
 
@@ -144,7 +144,7 @@ def test_what_orjson_takes_or_only_finds_too_large_is_read(text: str) -> None:
 def opened(plan: Plan, *pieces: bytes, required: bool = False) -> tuple[IncrementalJudge, Findings]:
     assert plan.root is not None
     findings = Findings()
-    judge = IncrementalJudge(plan.root, Assessor(plan, Vocabulary(), findings, required=required))
+    judge = IncrementalJudge(plan.root, RuleBook(plan, Vocabulary(), findings, required=required))
     for piece in pieces:
         at_once(judge.feed(piece))
     return judge, findings

@@ -20,7 +20,7 @@ from gateway.stages.locators import (
 
 def roles(node: Node | None) -> set[Role]:
     assert node is not None
-    return {duty.role for duty in node.duties}
+    return {check.role for check in node.checks}
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from support.judges import VOCABULARY
 
-from gateway.stages.assessor import Assessor
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.rulebook import RuleBook
 from gateway.stages.splice import Splice
 from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason, Verdict
@@ -34,7 +34,7 @@ def exactly(body: bytes, proven: Splice) -> tuple[Reason | None, Verdict]:
 def incrementally(body: bytes, proven: Splice) -> tuple[Reason | None, Verdict]:
     findings = Findings()
     assert PLAN.root is not None
-    judge = IncrementalJudge(PLAN.root, Assessor(PLAN, VOCABULARY, findings, required=False), proven)
+    judge = IncrementalJudge(PLAN.root, RuleBook(PLAN, VOCABULARY, findings, required=False), proven)
     for index in range(len(body)):
         at_once(judge.feed(body[index : index + 1]))
     return at_once(judge.finish()), findings.verdict()

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from gateway.stages.assessor import Assessor
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Plan
+from gateway.stages.rulebook import RuleBook
 from gateway.stages.turns import at_once
 from gateway.stages.verdict import Findings, Reason, whole_request
 from gateway.stages.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ def windowed(chunks: Iterable[bytes], plan: Plan, *, sizes: Sizes = EVERYDAY, re
 def incremental(chunks: Iterable[bytes], plan: Plan, *, required: bool = False) -> str:
     findings = Findings()
     assert plan.root is not None
-    judge = IncrementalJudge(plan.root, Assessor(plan, VOCABULARY, findings, required=required))
+    judge = IncrementalJudge(plan.root, RuleBook(plan, VOCABULARY, findings, required=required))
     for chunk in chunks:
         at_once(judge.feed(chunk))
     return meaning(at_once(judge.finish()), findings)

@@ -4,23 +4,23 @@ from typing import Any
 
 import pytest
 
-from gateway.stages.assessor import Assessor, fund_text, is_number
-from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.locators import Location, Plan, Pointer, Shape
+from gateway.stages.rulebook import RuleBook, fund_text, is_number
 from gateway.stages.verdict import Findings, Reason
 from gateway.stages.vocabulary import Vocabulary
 
 PLAN = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")], tolerance=0.25)
 
 
-def assessor(plan: Plan = PLAN, vocabulary: Vocabulary | None = None) -> Assessor:
-    return Assessor(plan, vocabulary or Vocabulary(), Findings(), required=True)
+def rule_book(plan: Plan = PLAN, vocabulary: Vocabulary | None = None) -> RuleBook:
+    return RuleBook(plan, vocabulary or Vocabulary(), Findings(), required=True)
 
 
-def place() -> str:
-    return "/D/0/stage"
+def place(rest: str = "") -> str:
+    return "/D/0/stage" + rest
 
 
-def unlisted() -> str:
+def unlisted(rest: str = "") -> str:
     raise AssertionError("the place of what is not listed is not asked for")
 
 
@@ -41,7 +41,7 @@ def unlisted() -> str:
 )
 def test_a_value_in_a_stage_s_place(value: Any, reason: Reason | None, suggestion: str | None) -> None:
     """A stage is a canonical name; each other value has its reason, and a suggestion where one is near."""
-    judge = assessor()
+    judge = rule_book()
     judge.stage(value, 0, place)
     violations = judge.findings.verdict().violations
     assert judge.findings.values == 1
@@ -52,7 +52,7 @@ def test_a_value_in_a_stage_s_place(value: Any, reason: Reason | None, suggestio
 
 def test_an_accepted_alias_is_no_finding_however_often_it_comes() -> None:
     """With aliases accepted they pass, the first time and when it is known already."""
-    judge = assessor(vocabulary=Vocabulary(accept_aliases=True))
+    judge = rule_book(vocabulary=Vocabulary(accept_aliases=True))
     for _ in range(3):
         judge.stage("Series A", 0, unlisted)
     assert (judge.findings.count, judge.findings.values) == (0, 3)
@@ -60,7 +60,7 @@ def test_an_accepted_alias_is_no_finding_however_often_it_comes() -> None:
 
 def test_what_repeats_is_counted_and_placed_once() -> None:
     """Equal findings are one entry whose place is made for the first of them only."""
-    judge = assessor()
+    judge = rule_book()
     judge.stage("bad", 0, place)
     for _ in range(4):
         judge.stage("bad", 0, unlisted)
@@ -69,7 +69,7 @@ def test_what_repeats_is_counted_and_placed_once() -> None:
 
 def test_many_wrong_spellings_are_all_told_from_right_ones() -> None:
     """More different spellings than are remembered change nothing about what is wrong."""
-    judge = assessor()
+    judge = rule_book()
     for number in range(1000):
         judge.stage(f"bad {number}", 0, place)
         judge.stage("seed", 0, unlisted)
@@ -83,7 +83,7 @@ def test_many_wrong_spellings_are_all_told_from_right_ones() -> None:
 )
 def test_a_weight_is_a_number(value: Any, good: bool) -> None:
     """Numbers can be added up; everything else, true and false too, is of the wrong type and no stage value."""
-    judge = assessor()
+    judge = rule_book()
     assert judge.weight(value, 0, place) is good
     assert is_number(value) is good
     assert (judge.findings.count, judge.findings.values) == (not good, 0)
@@ -103,23 +103,72 @@ def test_a_weight_is_a_number(value: Any, good: bool) -> None:
 )
 def test_a_sum_is_one_within_the_tolerance(total: float, found: bool) -> None:
     """The tolerance itself still passes; a sum that is no number does not."""
-    judge = assessor()
-    judge.total(total, 0, lambda: "/D")
+    judge = rule_book()
+    judge.total(total, 0, place)
     assert (judge.findings.first is Reason.WEIGHT_SUM) is found
 
 
 def test_without_a_tolerance_no_sum_is_wrong() -> None:
     """A plan that sets no tolerance asks nothing of sums."""
-    judge = assessor(Plan.of([Location(Shape.KEYS, ("K",))]))
+    judge = rule_book(Plan.of([Location(Shape.KEYS, ("K",))]))
     judge.total(7.0, 0, unlisted)
     assert judge.findings.count == 0
 
 
-def test_what_is_missing_counts_as_a_value() -> None:
-    """A stage that is not there is one that was looked for."""
-    judge = assessor()
-    judge.missing(0, place)
-    assert (judge.findings.values, judge.findings.first) == (1, Reason.MISSING)
+@pytest.mark.parametrize(
+    ("members", "found", "weighed"),
+    [
+        ({"stage", "w"}, [], True),
+        ({"stage"}, [(Reason.WRONG_TYPE, "/D/0/stage/w")], False),
+        ({"w"}, [(Reason.MISSING, "/D/0/stage/stage")], True),
+        (set(), [(Reason.MISSING, "/D/0/stage/stage"), (Reason.WRONG_TYPE, "/D/0/stage/w")], False),
+    ],
+)
+def test_an_element_has_its_stage_and_its_weight(
+    members: set[str], found: list[tuple[Reason, str]], weighed: bool
+) -> None:
+    """A stage that is not there is missing, and was looked for; a weight that is not there is no number to add up."""
+    judge = rule_book()
+    assert judge.element(members, 0, place) is weighed
+    violations = judge.findings.verdict().violations
+    assert [(v.reason, v.pointer) for v in violations] == found
+    assert judge.findings.values == ("stage" not in members)
+
+
+def test_without_a_tolerance_an_element_needs_no_weight() -> None:
+    """Where nothing is added up, nothing is asked of a weight."""
+    judge = rule_book(Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")]))
+    assert judge.element({"stage"}, 0, unlisted)
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_what_is_required_is_missing_wherever_its_path_ends(required: bool) -> None:
+    """An object without the member, an array too short and a scalar on the way all lack a required location, once."""
+    plan = Plan.of([Location(Shape.VALUE, ("D", "1"), required=True)])
+    assert plan.root is not None
+    judge = RuleBook(plan, Vocabulary(), Findings(), required=required)
+    below = plan.root.members["D"]
+    judge.absent_members(plan.root, {"D"}, unlisted)
+    judge.absent_elements(below, 2, unlisted)
+    at_it = Pointer(Pointer(), "D")
+    judge.absent_members(plan.root, {"E"}, Pointer())
+    assert judge.findings.count == required
+    judge.absent_elements(below, 1, at_it)
+    assert judge.findings.count == 2 * required
+    judge.absent_below(below, at_it)
+    assert judge.findings.count == 3 * required
+    assert {violation.pointer for violation in judge.findings.verdict().violations} == ({"/D/1"} if required else set())
+
+
+def test_sums_are_those_of_a_container() -> None:
+    """Weights are added up in an object of stages, and in an array whose elements have one."""
+    plan = Plan.of([Location(Shape.KEYS, ("k",)), Location(Shape.EACH, ("k",), field="s")], tolerance=0.1)
+    assert plan.root is not None
+    judge = rule_book(plan)
+    assert judge.sums(plan.root.members["k"], of_object=True) == [0]
+    assert judge.sums(plan.root.members["k"], of_object=False) == []
+    assert PLAN.root is not None
+    assert rule_book().sums(PLAN.root.members["D"], of_object=False) == [0]
 
 
 @pytest.mark.parametrize(
