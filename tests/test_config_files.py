@@ -86,6 +86,16 @@ def test_schema_file_is_the_models() -> None:
     assert (CONFIG / "gateway.schema.json").read_text(encoding="utf-8") == printed
 
 
+def test_titles_of_the_schema_are_words() -> None:
+    """An editor shows each member by a title in separate words, `maxBodyBytes` as "Max body bytes"."""
+    document = schema()
+    for part in (document, *document["$defs"].values()):
+        for name, member in part.get("properties", {}).items():
+            words = re.findall(r"[A-Z]?[a-z]+", name)
+            told = member.get("title", " ".join(words) if "$ref" in member else "none")
+            assert [word.lower() for word in told.split()] == [word.lower() for word in words], name
+
+
 def test_no_configuration_file_is_left_out_here() -> None:
     """Every JSON file of the folder but the schema is among those looked at."""
     found = set(CONFIG.rglob("*.json")) - {CONFIG / "gateway.schema.json", CONFIG / "migration.json"}

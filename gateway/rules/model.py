@@ -5,6 +5,7 @@ The descriptions here are the ones of the published schema (`config/gateway.sche
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -16,12 +17,26 @@ from gateway.rollout.policy import Mode, Operation
 from gateway.stages.locators import EVERY, parse_pointer
 from gateway.stages.vocabulary import DEFAULT_CANONICAL, default_aliases
 
+_SPELT_OTHERWISE = MappingProxyType({"ca": "CA", "id": "ID", "url": "URL"})
+
+
+def _title(name: str, _: object) -> str:
+    """Return a member's name as people write it, for editors that show the schema."""
+    words = " ".join(_SPELT_OTHERWISE.get(word, word) for word in name.strip("_").split("_"))
+    return words[0].upper() + words[1:]
+
 
 class Member(BaseModel):
     """What all parts of the file share: camelCase names, no unknown members, no coercion, frozen."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_enum_values=False
+        alias_generator=to_camel,
+        field_title_generator=_title,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_enum_values=False,
     )
 
 
@@ -107,7 +122,7 @@ AnyLocation = Annotated[
 class FundId(Member):
     """Where a request's fund id stands: one of the three."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(title="Fund ID", json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     path: Name | None = Field(default=None, description="A `:name` of the endpoint's pattern.")
     query: Name | None = Field(default=None, description="A query parameter.")
