@@ -72,9 +72,8 @@ class ClientWriter:
             self._room.set_result(None)
 
     def lose(self) -> None:
-        """Take note that the connection is gone."""
-        if self._room is not None and not self._room.done():
-            self._room.set_exception(ConnectionResetError("the client is gone"))
+        """Take note that the connection is gone: whoever waits goes on, and is told so by its write."""
+        self.resume()
 
 
 class Client(Protocol):

@@ -71,23 +71,33 @@ class Exchange:
 
     async def answer(self, answer: Answer, *, after_upstream: bool = False) -> bool:
         """Send a response of the gateway's own; `after_upstream` says that an upstream was tried before."""
-        keeps_alive = self._call.wants_more() and self._call.body.read_to_end
-        self._call.service.upstream_metrics[self._name if after_upstream else "none"].answered(answer.status)
-        out = answer.head(self._head.request_id, self.persistence(keeps_alive=keeps_alive))
+        out, keeps_alive = self.own_response(answer, after_upstream=after_upstream)
         try:
-            await self._write(out if self._head.method == "HEAD" else out + answer.body)
+            await self._write(out)
         except TimeoutError:
             self._call.client.writer.break_off()
             return False
         return keeps_alive
 
+    def own_response(self, answer: Answer, *, after_upstream: bool = False) -> tuple[bytes, bool]:
+        """Return a response of the gateway's own, counted, and whether the connection may carry another request."""
+        keeps_alive = self._call.wants_more() and self._call.body.read_to_end
+        self._call.service.upstream_metrics[self._name if after_upstream else "none"].answered(answer.status)
+        out = answer.head(self._head.request_id, self._persistence(keeps_alive=keeps_alive))
+        return out if self._head.method == "HEAD" else out + answer.body, keeps_alive
+
     async def forward(
-        self, ready: list[Block], listener: Listener | None, sent: Callable[[], None] | None = None
+        self,
+        ready: list[Block],
+        listener: Listener | None,
+        sent: Callable[[], None] | None = None,
+        *,
+        fresh: bool = False,
     ) -> bool:
         """Send the request upstream and relay the response. Raises UpstreamError while nothing was relayed.
 
         `ready` are the bytes of the body that were read before; the rest is sent as it arrives. `sent` is called
-        once they are on their way and let go of.
+        once they are on their way and let go of. `fresh` asks for a connection that did not idle.
         """
         body = self._call.body
         while body.exists and body.at_hand and not body.read_to_end:
@@ -101,7 +111,6 @@ class Exchange:
         at_once = body.read_to_end and sum(map(len, ready)) <= _AT_ONCE
         opening = self.opening(ready if at_once else None)
         pool = self._call.service.pools[self._name]
-        fresh = False
         while True:
             connection, used = await pool.acquire(fresh=fresh)
             try:
@@ -267,7 +276,7 @@ class Exchange:
             added.append((b"Transfer-Encoding", b"chunked"))
         if b"x-request-id" not in head.headers.named:
             added.append((b"X-Request-Id", self._head.request_id.encode("ascii")))
-        added.extend(self.persistence(keeps_alive=keeps_alive))
+        added.extend(self._persistence(keeps_alive=keeps_alive))
         self._metrics.answered(head.status)
         out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)
         return out, keeps_alive
@@ -283,7 +292,7 @@ class Exchange:
     def _is_chunked(self, head: ResponseHead) -> bool:
         return head.chunked and self._head.version >= (1, 1)
 
-    def persistence(self, *, keeps_alive: bool) -> Iterable[tuple[bytes, bytes]]:
+    def _persistence(self, *, keeps_alive: bool) -> Iterable[tuple[bytes, bytes]]:
         """Return the Connection field that tells the client what becomes of its connection (RFC 9112, 9.3)."""
         if not keeps_alive:
             return ((b"Connection", b"close"),)

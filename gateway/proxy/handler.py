@@ -13,7 +13,7 @@ from gateway.proxy.body import Body, Incoming
 from gateway.proxy.client import Client
 from gateway.proxy.exchange import Call, Exchange
 from gateway.proxy.failures import UpstreamError
-from gateway.proxy.held import Budget, Held
+from gateway.proxy.held import Budget, Gathering, Held
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import refusal
 from gateway.proxy.request import RequestHead, fresh_ids
@@ -57,10 +57,16 @@ class Handler:
         self.draining = False
         self.in_flight = 0
         self.ids: Iterator[str] = fresh_ids()
+        self.gathering = Gathering()
         self._budget = Budget(held)
         self._answered = {keep_alive: Answered(keep_alive=keep_alive) for keep_alive in (False, True)}
         metrics.held_bytes.set_function(lambda: held.total)
         metrics.in_flight.set_function(lambda: self.in_flight)
+
+    @property
+    def held(self) -> int:
+        """How many bytes of bodies are held."""
+        return self._budget.used
 
     async def __call__(self, request: web.BaseRequest) -> Answered:
         """Carry one request to its end. A client that leaves before it has its answer is no fault."""
@@ -130,7 +136,7 @@ class Handler:
                 held.let_go()
                 vocabulary = call.service.rules.policy.vocabulary
                 return await exchange.answer(refusal(decision, call.head.path, call.head.request_id, vocabulary))
-            return await exchange.forward(held.hand_over(), _Told(judging), held.release)
+            return await exchange.forward(held.hand_over(), Told(judging), held.release)
         finally:
             held.release()
 
@@ -189,8 +195,8 @@ class _Tee:
         return stage_fields(await self._judging.conclude())
 
 
-class _Told(_Tee):
+class Told(_Tee):
     """Knows the decision already; what is left of the body changes nothing."""
 
     async def hear(self, chunk: bytes) -> None:
-        pass
+        """Nothing is left to judge."""

@@ -20,6 +20,7 @@ from gateway.proxy.shares import Share
 Block: TypeAlias = bytes | memoryview
 SMALL = 64 * 1024
 _BLOCK = 256 * 1024
+_GATHERED = 16 * 1024 * 1024
 _LET_GO_AT_ONCE = 8  # blocks: half a millisecond
 
 
@@ -44,6 +45,29 @@ class Budget:
     def give_back(self, size: int) -> None:
         """Count `size` bytes as no longer held."""
         self._held.add(-size)
+
+
+class Gathering:
+    """The room for requests that arrive in pieces, and are waited for a moment before anything is done with them."""
+
+    def __init__(self) -> None:
+        self._left = _GATHERED
+
+    @property
+    def any(self) -> bool:
+        """Whether any request is gathered."""
+        return self._left < _GATHERED
+
+    def begin(self, size: int) -> bool:
+        """Count a request of `size` bytes, if there is room for it; returns whether."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def end(self, size: int) -> None:
+        """Count a request of `size` bytes no more."""
+        self._left += size
 
 
 class Held:

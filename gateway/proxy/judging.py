@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from itertools import chain
 
 from gateway.proxy.service import Service
 from gateway.rollout.decision import Decision, Result
@@ -31,6 +32,19 @@ class Judging:
     async def feed(self, chunk: bytes) -> None:
         """Judge the next bytes of the body; others have their turn before long."""
         await self._in_turns(self.inspection.steps(chunk))
+
+    def at_once(self, body: bytes) -> bool:
+        """Judge a body that is at hand whole without giving way; returns whether that took no more than a turn.
+
+        Where it did not, nothing is concluded, and the body has to be judged anew.
+        """
+        begin = time.perf_counter()
+        if body and not self.inspection.judge_whole(body):
+            for _ in chain(self.inspection.steps(body), self.inspection.closing()):
+                if time.perf_counter() - begin > _TURN_SECONDS:
+                    return False
+        self._seconds += time.perf_counter() - begin
+        return True
 
     async def conclude(self, *, whole: bool = True) -> Decision | None:
         """Return the decision on what was fed; the first call counts and logs it, and may be on its way at the second.

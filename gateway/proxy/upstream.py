@@ -28,13 +28,23 @@ class Pool:
 
         `fresh` asks for a new one.
         """
-        loop = asyncio.get_running_loop()
-        while self._idle and not fresh:
-            connection = self._idle.pop()
-            if connection.usable and loop.time() - connection.idle_since < IDLE_SECONDS:
-                return connection, True
-            connection.abort()
+        if not fresh and self.has_idle:
+            return self.take(), True
         return await self._connect(), False
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a used connection can be taken; those that cannot be used any more are let go of."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            if self._idle[-1].usable and now - self._idle[-1].idle_since < IDLE_SECONDS:
+                return True
+            self._idle.pop().abort()
+        return False
+
+    def take(self) -> Connection:
+        """Return a used connection where `has_idle` says that there is one."""
+        return self._idle.pop()
 
     async def _connect(self) -> Connection:
         """Return a new connection.

@@ -135,8 +135,8 @@ class App:
 
 def _request_server(settings: Settings, rules: Rules, metrics: Metrics) -> RequestServer:
     if settings.workers == 1:
-        return InProcessServer(rules, metrics)
-    return WorkerPool(settings.workers, rules, metrics, settings.log_level, settings.log_format)
+        return InProcessServer(rules, metrics, has_lane=settings.lane)
+    return WorkerPool(settings.workers, rules, metrics, settings.log_level, settings.log_format, has_lane=settings.lane)
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

@@ -23,11 +23,11 @@ _YOUNG_CONTAINERS = 20_000
 class InProcessServer:
     """The request server that is this process; as a worker it is handed connections that another one accepted."""
 
-    def __init__(self, rules: Rules, metrics: Metrics, shares: Shares | None = None) -> None:
+    def __init__(self, rules: Rules, metrics: Metrics, shares: Shares | None = None, *, has_lane: bool = True) -> None:
         shares = shares or Shares()
         self._metrics = metrics
         self._handler = Handler(Service.of(rules, metrics), metrics, shares.held)
-        self.server = Server(self._handler, shares.connections)
+        self.server = Server(self._handler, shares.connections, has_lane=has_lane)
         self._runner = web.ServerRunner(self.server, shutdown_timeout=1)
         self._site: web.SockSite | None = None
 

@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 from gateway.proxy.answers import AnswerError
 from gateway.proxy.client import ClientWriter
 from gateway.proxy.handler import Answered, Handler
+from gateway.proxy.lane import Lane
 from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.progress import end_in_time
 from gateway.proxy.request import fresh_ids
@@ -26,6 +27,8 @@ from gateway.proxy.shares import Share
 from gateway.rules.model import Limits
 
 KEEP_ALIVE_SECONDS = 75.0
+_SWEEP_SECONDS = 5.0
+_NEVER_SECONDS = 10 * 365 * 86400.0  # aiohttp's own timer does not know of the express lane
 LINGER_SECONDS = 2.0  # how long the rest of a refused body is read, so that the client gets to see its answer
 _TURNED_AWAY_SECONDS = 1.0  # how long a connection too many may take to read its answer
 
@@ -45,11 +48,15 @@ class Connection(web.RequestHandler):
         self._last_body: StreamReader = EMPTY_PAYLOAD
         self._is_counted = False  # whether the last body has a length instead of chunks
         self._finished: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
+        self._lane: Lane | None = None
+        self._idle_since = self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, if there is room for one more connection."""
         self.writer = ClientWriter(cast("asyncio.Transport", transport))
         super().connection_made(transport)
+        if self._server.has_lane:
+            self._lane = Lane(self._server.handler, self, self._receive, self._end_of_lane)
         self._server.open.add(1)
         if self._server.open.total > self._server.limits.max_connections:
             self._leave(AnswerError(503, "no_room", "no room for another connection right now"))
@@ -64,6 +71,38 @@ class Connection(web.RequestHandler):
             end_in_time(self.writer.transport, self._server.limits.upstream_timeout_seconds)
 
     def data_received(self, data: bytes) -> None:
+        """Carry a plain request in the express lane, and whatever else on the general way."""
+        lane = self._lane
+        if lane is not None and not self._begun and (lane.is_busy or self._is_between_requests()):
+            left = lane.take(data)
+            if left is None:
+                self._asked = True
+                self._stop_timer()
+                return
+            data = left
+        self._receive(data)
+
+    def _is_between_requests(self) -> bool:
+        """Whether the general way has no request, and waits for one."""
+        return self._waiter is not None and not self._waiter.done() and not self._messages and not self._close
+
+    def _end_of_lane(self, keeps_alive: bool, behind: bytes) -> None:
+        """Go on behind a request that the lane has carried."""
+        self.writer.begin()
+        self._end = b""
+        self._idle_since = self._loop.time()
+        if not keeps_alive:
+            self.force_close()
+        elif behind:
+            self.data_received(behind)
+
+    def end_if_idle(self, now: float) -> None:
+        """Close the connection where its client has asked nothing for too long."""
+        is_idle = self._asked and not self._begun and self._is_between_requests()
+        if is_idle and now - self._idle_since >= KEEP_ALIVE_SECONDS and not (self._lane and self._lane.is_busy):
+            self.force_close()
+
+    def _receive(self, data: bytes) -> None:
         """Give bytes to the parser; a head has to be whole `headerTimeoutSeconds` after its first byte.
 
         Behind a request that is being handled the time begins when that is done.
@@ -95,6 +134,7 @@ class Connection(web.RequestHandler):
         else:
             finished = resp, False  # it is on the wire already
         self.writer.begin()
+        self._idle_since = self._loop.time()
         self._finished = request.content
         if self._finished.exception() is not None:
             self._finished.feed_eof()  # aiohttp would read on, and log what it meets as a fault of ours
@@ -113,6 +153,8 @@ class Connection(web.RequestHandler):
         self._stop_timer()
         self._server.open.add(-1)
         self.writer.lose()
+        if self._lane is not None:
+            self._lane.lose()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -224,32 +266,52 @@ class _Refusal(Answered):
 
 
 class Server(web.Server):
-    """Makes a `Connection` for every client. `open` counts them, those of other processes too."""
+    """Makes a `Connection` for every client. `open` counts them, those of other processes too.
 
-    def __init__(self, handler: Handler, open_connections: Share) -> None:
+    `has_lane` says whether plain small requests are carried in the express lane.
+    """
+
+    def __init__(self, handler: Handler, open_connections: Share, *, has_lane: bool = True) -> None:
         if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
             raise GatewayError("aiohttp's C extensions are missing; install a wheel of aiohttp for this platform")
         super().__init__(handler, handler_cancellation=True)
         self.open = open_connections
-        self._handler = handler
+        self.handler = handler
+        self.has_lane = has_lane
+        self._sweeper: asyncio.TimerHandle | None = None
 
     @property
     def limits(self) -> Limits:
         """The limits in force."""
-        return self._handler.service.rules.limits
+        return self.handler.service.rules.limits
 
     @property
     def has_unsent(self) -> bool:
-        """Whether a response is written, but not all of it is on its way yet."""
+        """Whether a request has come in part, or a response is written, but not all of it is on its way yet."""
         transports = (connection.transport for connection in self.connections)
-        return any(transport is not None and transport.get_write_buffer_size() > 0 for transport in transports)
+        unsent = any(transport is not None and transport.get_write_buffer_size() > 0 for transport in transports)
+        return unsent or self.handler.gathering.any
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
+        if self._sweeper is None:
+            self._sweep_later()
         return Connection(
             self,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=_NEVER_SECONDS,
             lingering_time=LINGER_SECONDS,
             access_log=None,
             **parser_settings(self.limits.max_head_bytes),
         )
+
+    def _sweep_later(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what is idle: one look at all connections costs less than a timer for each request."""
+        self._sweeper = None
+        now = asyncio.get_running_loop().time()
+        for connection in self.connections:
+            cast("Connection", connection).end_if_idle(now)
+        if self.connections:
+            self._sweep_later()

@@ -38,10 +38,11 @@ _log = logging.getLogger("gateway.worker")
 class Worker:
     """Carries connections from `queue`, a socket over which they come as file descriptors."""
 
-    def __init__(self, channel: Channel[Order], queue: socket.socket, shares: Shares) -> None:
+    def __init__(self, channel: Channel[Order], queue: socket.socket, shares: Shares, *, has_lane: bool) -> None:
         self._channel = channel
         self._queue = queue
         self._shares = shares
+        self._has_lane = has_lane
         self._metrics = Metrics(reported=True)
         self._rules: Rules | None = None
         self._server: InProcessServer | None = None
@@ -93,7 +94,7 @@ class Worker:
             )
         assert self._rules is not None, "modes were told before rules"  # noqa: S101 - a fault of ours
         if self._server is None:
-            self._server = InProcessServer(self._rules, self._metrics, self._shares)
+            self._server = InProcessServer(self._rules, self._metrics, self._shares, has_lane=self._has_lane)
             await self._server.start()
             self._take_again()
         self._server.apply(self._rules, message.modes)
@@ -152,22 +153,23 @@ class Worker:
         self._channel.tell(Counted(take(self._metrics), self._serving.in_flight, number))
 
 
-async def _work(control: int, queue: int, file: int, processes: int, own: int) -> None:
+async def _work(control: int, queue: int, shares: Shares, *, has_lane: bool) -> None:
     waiting = socket.socket(fileno=queue)
     waiting.setblocking(False)
     channel: Channel[Order] = await Channel.over(socket.socket(fileno=control), Order)
-    await Worker(channel, waiting, Shares.among(processes, own, file)).run()
+    await Worker(channel, waiting, shares, has_lane=has_lane).run()
 
 
 def main() -> None:
     """Run a worker on the file descriptors that were handed down; see `gateway.server.worker_pool`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    *handed, level, form, processes, own = sys.argv[1:]
+    *handed, level, form, has_lane, processes, own = sys.argv[1:]
     control, queue, file = map(int, handed)
     set_up(level, form, worker=int(own))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(control, queue, file, int(processes), int(own)))
+        shares = Shares.among(int(processes), int(own), file)
+        runner.run(_work(control, queue, shares, has_lane=has_lane == "1"))
 
 
 if __name__ == "__main__":

@@ -45,11 +45,13 @@ _log = logging.getLogger("gateway.workers")
 class WorkerPool:
     """The request server that is `count` processes."""
 
-    def __init__(self, count: int, rules: Rules, metrics: Metrics, log_level: str, log_format: str) -> None:
+    def __init__(
+        self, count: int, rules: Rules, metrics: Metrics, log_level: str, log_format: str, *, has_lane: bool
+    ) -> None:
         self._rules = rules
         self._modes: Mapping[str, Mode] = {}
         self._metrics = metrics
-        self._logging = log_level, log_format
+        self._words = log_level, log_format, int(has_lane)
         self._numbers = shared_file(count)
         self._slots = [WorkerSlot(own, Shares.among(count, own, self._numbers)) for own in range(count)]
         self._turns = cycle(self._slots)
@@ -185,7 +187,7 @@ class WorkerPool:
     async def _run(self, slot: WorkerSlot) -> int | None:
         """Run one worker to its end; returns its exit code, None when it could not be started."""
         try:
-            channel = await slot.begin(*self._logging, len(self._slots), slot.own, numbers=self._numbers)
+            channel = await slot.begin(*self._words, len(self._slots), slot.own, numbers=self._numbers)
             slot.tell(self._order(whole=True))
             if self._ending.is_set():  # since it was begun: nobody else ends it, and it has taken nothing yet
                 slot.kill()

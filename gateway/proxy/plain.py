@@ -1,0 +1,82 @@
+"""Requests that every reader takes for the same: the only ones that the express lane carries.
+
+A head is plain when nothing about it is odd: HTTP/1.1, a path, names and values of visible ASCII with one space
+between them, no name twice, and no field that changes how the message or the connection is to be read. Anything else
+may be a request as well, and is left to the server's parser; what is plain here means the same there (RFC 9112).
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from gateway.proxy.headers import IndexedFields
+
+LARGEST = 256 * 1024  # bytes of a body
+_MAX_FIELDS = 100
+_LONGEST_CACHED = 128  # bytes of a line
+_END = b"\r\n\r\n"
+_METHODS = MappingProxyType({m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")})
+_TARGET = re.compile(rb"/[A-Za-z0-9/_.~!$&'()*+,:;=@?%-]*")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,5}")
+# These say how to read the message, or what becomes of the connection.
+_TELLING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"proxy-connection"})
+
+
+class PlainRequest(NamedTuple):
+    """A plain head, and of how many bytes its request is."""
+
+    method: str
+    target: str
+    fields: IndexedFields
+    size: int
+    length: int
+
+    def body(self, data: bytes) -> bytes:
+        """Return the body out of the bytes of the whole request."""
+        return data[self.size - self.length :] if self.length else b""
+
+
+def plain_request(data: bytes) -> PlainRequest | None:
+    """Return the plain request that `data` begins with, None where it begins with none, or none whose head is whole."""
+    end = data.find(_END)
+    if end < 0:
+        return None
+    first, *lines = data[:end].split(b"\r\n")
+    if len(lines) > _MAX_FIELDS:
+        return None
+    method, _, rest = first.partition(b" ")
+    target, _, version = rest.partition(b" ")
+    if method not in _METHODS or version != b"HTTP/1.1" or not _TARGET.fullmatch(target):
+        return None
+    found = [_cached_field(line) if len(line) <= _LONGEST_CACHED else _field(line) for line in lines]
+    if None in found:
+        return None
+    fields = IndexedFields(found)  # type: ignore[arg-type]  # no None is among them
+    length = _length(fields.named) if len(fields.named) == len(fields) else None
+    if length is None or length > LARGEST:
+        return None
+    return PlainRequest(_METHODS[method], target.decode("ascii"), fields, end + len(_END) + length, length)
+
+
+def _field(line: bytes) -> tuple[bytes, bytes] | None:
+    match = _FIELD.fullmatch(line)
+    return None if match is None else (match[1], match[2])
+
+
+# Clients say the same line after line, with each request; long ones are left out, so that memory has a bound.
+_cached_field = lru_cache(1024)(_field)
+
+
+def _length(named: Mapping[bytes, list[bytes]]) -> int | None:
+    """Return how many bytes of body there are, None where that, or what becomes of the connection, is not plain."""
+    if not _TELLING.isdisjoint(named):
+        return None
+    if b"connection" in named and named[b"connection"][0].lower() != b"keep-alive":
+        return None
+    given = named.get(b"content-length")
+    if given is None:
+        return 0
+    return int(given[0]) if _LENGTH.fullmatch(given[0]) else None
