@@ -3,32 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from gateway.proxy.headers import IndexedFields, response_head
 from gateway.rollout.decision import Decision
-from gateway.stages.verdict import WHOLE_REQUEST, Reason, Verdict, Violation
+from gateway.stages.verdict import Verdict, Violation
 from gateway.stages.vocabulary import Vocabulary
 
 MEDIA_TYPE = b"application/problem+json"
-
-_WHOLE_REQUEST_TEXT = MappingProxyType(
-    {
-        Reason.UNPARSEABLE: "the body is not valid JSON in UTF-8",
-        Reason.AMBIGUOUS_JSON: "a member name on the way to a stage stands twice, or beside `__proto__`",
-        Reason.CONTENT_TYPE: "a body must be application/json or application/*+json",
-        Reason.CHARSET: "the charset of a JSON body must be utf-8",
-        Reason.ENCODING: "the content coding must be identity, one gzip or one deflate",
-        Reason.ENCODING_BAD: "the body does not decode with its content coding",
-        Reason.TOO_LARGE: "the body is larger than this endpoint accepts, as sent or decoded",
-        Reason.AMBIGUOUS_PATH: "the path is an endpoint only after normalising; send it in its plain form",
-        Reason.METHOD_OVERRIDE: "a method-override header is not accepted here; use the method itself",
-        Reason.INTERNAL_ERROR: "the validator failed; the request was not forwarded",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +54,11 @@ def refusal(decision: Decision, path: str, request_id: str, vocabulary: Vocabula
     reason = verdict.reason
     if reason is None or decision.status is None:
         raise ValueError("only a refused request has a refusal")
-    whole = reason in WHOLE_REQUEST
     document = {
-        "type": f"urn:stage-gateway:{reason if whole else 'invalid-stage'}",
-        "title": HTTPStatus(decision.status).phrase if whole else "Invalid investment stage",
+        "type": f"urn:stage-gateway:{reason if reason.is_whole else 'invalid-stage'}",
+        "title": reason.headline,
         "status": decision.status,
-        "detail": _WHOLE_REQUEST_TEXT[reason] + _place(verdict) if whole else _detail(verdict),
+        "detail": reason.detail.format(found=_found(verdict)) + _place(verdict),
         "instance": path,
         "requestId": request_id,
         "endpoint": decision.endpoint,
@@ -86,7 +69,7 @@ def refusal(decision: Decision, path: str, request_id: str, vocabulary: Vocabula
     }
     if verdict.position is not None:
         document["position"] = verdict.position._asdict()
-    if not whole:
+    if not reason.is_whole:
         document["violations"] = [_violation(violation) for violation in verdict.violations]
     document["allowed"] = list(vocabulary.canonical)
     return Answer(decision.status, orjson.dumps(document))
@@ -108,9 +91,5 @@ def _place(verdict: Verdict) -> str:
     return "" if where is None else f": it goes wrong at byte {where.byte}, line {where.line}, column {where.column}"
 
 
-def _detail(verdict: Verdict) -> str:
-    if verdict.reason is Reason.WEIGHT_SUM:
-        return "the weights of the stages do not sum to 1"
-    if verdict.count_is_lower_bound:
-        return f"at least {verdict.count} stage values are not canonical"
-    return f"{verdict.count} of {verdict.values} stage values are not canonical"
+def _found(verdict: Verdict) -> str:
+    return f"at least {verdict.count}" if verdict.count_is_lower_bound else f"{verdict.count} of {verdict.values}"

@@ -1,11 +1,10 @@
 """From a verdict to a decision: pass, warn, would reject or reject, and the status a refusal has."""
 
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.rollout.policy import Demotion, Mode, Policy, blocks_by_method
-from gateway.stages.verdict import Reason, Verdict
+from gateway.stages.verdict import Verdict
 
 
 class Result(StrEnum):
@@ -15,20 +14,6 @@ class Result(StrEnum):
     WARN = "warn"
     REJECT = "reject"
     WOULD_REJECT = "would_reject"
-
-
-STATUS = MappingProxyType(
-    {
-        **dict.fromkeys(Reason, 422),
-        Reason.CONTENT_TYPE: 415,
-        Reason.CHARSET: 415,
-        Reason.ENCODING: 415,
-        Reason.TOO_LARGE: 413,
-        Reason.AMBIGUOUS_PATH: 400,
-        Reason.METHOD_OVERRIDE: 400,
-        Reason.INTERNAL_ERROR: 500,
-    }
-)
 
 
 class Standing(NamedTuple):
@@ -63,7 +48,7 @@ class Decision(NamedTuple):
     def status(self) -> int | None:
         """The status of the refusal, None when the request is not refused."""
         reason = self.verdict.reason
-        return STATUS[reason] if self.refused and reason is not None else None
+        return reason.status if self.refused and reason is not None else None
 
 
 def decide(verdict: Verdict, standing: Standing, policy: Policy, method: str, *, method_override: bool) -> Result:

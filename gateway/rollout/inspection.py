@@ -32,8 +32,9 @@ from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, de
 from gateway.stages.encoding import Coding, Decoder, EncodingError, decoder
 from gateway.stages.locators import Node, Pointer, Shape
 from gateway.stages.query import judge_query, named
+from gateway.stages.reasons import Reason
 from gateway.stages.turns import Turns, at_once
-from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
+from gateway.stages.verdict import Findings, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
 
 # To CGI and its kin - and _ are one, so every spelling of these names counts.

@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 
 from gateway.stages.encoding import Coding
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a pattern, not a password
 _MEDIA_TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)", re.DOTALL | re.ASCII)

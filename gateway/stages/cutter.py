@@ -24,10 +24,11 @@ from gateway.stages.fast import Good, Malformed
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Array, Pointer
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook, add_up
 from gateway.stages.splice import Splice
 from gateway.stages.turns import Turns
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.verdict import Findings
 
 _TRIES = 4
 _LOOKED_AT = 64  # ends of elements or nested objects that are looked at for a cut

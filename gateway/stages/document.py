@@ -20,11 +20,12 @@ import orjson
 
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.locators import Node, Plan, Pointer, Role
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook, add_up, is_number
 from gateway.stages.splice import Splice
 from gateway.stages.syntax import PROTOTYPE_BYTES, escapes_in_names, quoted
 from gateway.stages.turns import Turns
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
 # More different names than this are not counted one by one in the raw bytes.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Protocol
 
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 
 MAX_RATIO = 100
 RATIO_COUNTS_FROM = 8 * 1024 * 1024  # repetitive bodies compress 284 times; it matters only past some size

@@ -20,12 +20,12 @@ import ijson
 import xxhash
 
 from gateway.stages.locators import Node, Role, escape
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
 from gateway.stages.splice import Splice
 from gateway.stages.strict import Sieve
 from gateway.stages.syntax import MAX_DEPTH, PROTOTYPE
 from gateway.stages.turns import Turns
-from gateway.stages.verdict import Reason
 
 # An object whose every name counts may hold so many; past that nothing bounded can tell that all are different.
 MAX_NAMES = 50_000

@@ -9,7 +9,8 @@ from collections.abc import Container, Iterator
 from urllib.parse import unquote_plus
 
 from gateway.stages.locators import Location, Plan
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
 _AMPERSAND = "\ufffd"  # stands for an escaped one while names are decoded

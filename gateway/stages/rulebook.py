@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from gateway.stages.locators import Absence, Check, Node, Plan, Role, escape, is_index
-from gateway.stages.verdict import MAX_VALUE_LENGTH, Findings, Reason
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import MAX_VALUE_LENGTH, Findings
 from gateway.stages.vocabulary import Vocabulary
 
 _MAX_KNOWN = 256

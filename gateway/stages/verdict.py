@@ -3,7 +3,7 @@
 Rules of the room:
 
 - A verdict is frozen. Its reason is that of its first violation in document order.
-- A reason about the whole request (`WHOLE_REQUEST`) ends the inspection: such a verdict has count 1 and no list.
+- A reason about the whole request ends the inspection: such a verdict has count 1 and no list.
 - Equal (location, value, reason) are one `Violation` with the first pointer and the number of occurrences.
 - Memory is bounded whatever the body holds: at most `MAX_VIOLATIONS` groups, values cut to `MAX_VALUE_LENGTH`.
 """
@@ -11,41 +11,17 @@ Rules of the room:
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import xxhash
 
 from gateway.stages.position import Position
+from gateway.stages.reasons import Reason
 from gateway.stages.turns import Turns
 
 MAX_VIOLATIONS = 20
 MAX_VALUE_LENGTH = 64
 
 Scalar = str | int | float | bool | None
-
-
-class Reason(StrEnum):
-    """Why a request is invalid. The values are the words of the 422 body, the headers and the metrics."""
-
-    DISALLOWED_VALUE = "disallowed_value"
-    ALIAS = "alias"
-    WRONG_TYPE = "wrong_type"
-    MISSING = "missing"
-    WEIGHT_SUM = "weight_sum"
-    UNPARSEABLE = "unparseable"
-    AMBIGUOUS_JSON = "ambiguous_json"
-    CONTENT_TYPE = "content_type"
-    CHARSET = "charset"
-    ENCODING = "encoding"
-    ENCODING_BAD = "encoding_bad"
-    TOO_LARGE = "too_large"
-    AMBIGUOUS_PATH = "ambiguous_path"
-    METHOD_OVERRIDE = "method_override"
-    INTERNAL_ERROR = "internal_error"
-
-
-VALUE_REASONS = frozenset({Reason.DISALLOWED_VALUE, Reason.ALIAS, Reason.WRONG_TYPE, Reason.MISSING, Reason.WEIGHT_SUM})
-WHOLE_REQUEST = frozenset(Reason) - VALUE_REASONS
 
 
 @dataclass(frozen=True, slots=True)

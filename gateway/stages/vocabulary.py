@@ -15,7 +15,7 @@ import orjson
 import xxhash
 from rapidfuzz.distance import Indel
 
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 
 DEFAULT_CANONICAL = ("pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+")
 

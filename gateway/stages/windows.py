@@ -17,9 +17,10 @@ from gateway.stages.incremental import PIECE, IncrementalJudge
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Node
 from gateway.stages.position import position_of_fault
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
 from gateway.stages.turns import Turns
-from gateway.stages.verdict import MAX_VIOLATIONS, Findings, Reason
+from gateway.stages.verdict import MAX_VIOLATIONS, Findings
 
 _SHORT = 2 * 1024  # a body that one parse judges faster than any machinery
 

@@ -20,7 +20,7 @@ from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 from gateway.telemetry.counts import Count, Counter, Histogram
 from gateway.telemetry.unknown import UnknownValues
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from gateway.rollout.decision import Result
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 from gateway.telemetry.metrics import JUDGING_BUCKETS, Metrics
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.stages.verdict import Reason, Violation
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Violation
 from gateway.telemetry.logs import utc
 
 _MOST = 1000  # different ones that are kept

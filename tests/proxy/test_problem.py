@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gateway.proxy.problem import problem, refusal
-from gateway.rollout.decision import STATUS, Decision, Result, Standing
+from gateway.rollout.decision import Decision, Result, Standing
 from gateway.rollout.policy import Mode
-from gateway.stages.verdict import WHOLE_REQUEST, Findings, Reason, Verdict, whole_request
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Findings, Verdict, whole_request
 from gateway.stages.vocabulary import DEFAULT_CANONICAL, Vocabulary, default_aliases
 
 VOCABULARY = Vocabulary(DEFAULT_CANONICAL, default_aliases(DEFAULT_CANONICAL))
@@ -42,14 +43,14 @@ def test_plain_problem() -> None:
     assert (answer.status, answer.headers) == (503, ((b"Retry-After", b"1"),))
 
 
-@pytest.mark.parametrize("reason", sorted(WHOLE_REQUEST))
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason.is_whole])
 def test_reason_about_the_whole_request(reason: Reason) -> None:
     """A reason about the whole request is its own type, counts one, and lists no violations."""
     document = refused(whole_request(reason))
     assert document["type"] == f"urn:stage-gateway:{reason}"
-    assert document["status"] == STATUS[reason]
+    assert document["status"] == reason.status
     assert (document["reason"], document["count"]) == (reason, 1)
-    assert document["detail"]
+    assert (document["title"], document["detail"]) == (reason.headline, reason.detail)
     assert "violations" not in document
 
 

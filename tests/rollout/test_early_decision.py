@@ -18,7 +18,7 @@ from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 from gateway.stages.vocabulary import Vocabulary
 
 JSON = (b"Content-Type", b"application/json")

@@ -20,7 +20,8 @@ from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Check, Location, Node, Plan, Role, Shape
-from gateway.stages.verdict import Reason, Violation
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Violation
 from gateway.stages.vocabulary import Vocabulary
 
 EACH = Location(Shape.EACH, ("d",), field="s", weight="w")

@@ -17,7 +17,7 @@ from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.judge import Judge
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 from gateway.stages.vocabulary import Vocabulary
 
 EACH = Location(Shape.EACH, ("d",), field="s", weight="w")

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.rollout.media import coding_of, objection_to_media
 from gateway.stages.encoding import Coding
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 
 
 @pytest.mark.parametrize(

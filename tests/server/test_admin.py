@@ -25,7 +25,8 @@ from gateway.server.override_service import OverrideService
 from gateway.server.override_sync import OverrideSync
 from gateway.server.reload import Reloader
 from gateway.server.store import DirectoryStore
-from gateway.stages.verdict import Reason, Violation
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Violation
 from gateway.telemetry.metrics import Metrics
 
 COMPANIES = "/api/funds/:fundId/companies"

@@ -9,9 +9,10 @@ import pytest
 
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import fund_text
 from gateway.stages.turns import at_once
-from gateway.stages.verdict import Findings, Reason, Verdict, whole_request
+from gateway.stages.verdict import Findings, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
 
 Found = tuple[str, str | None, Any, int]  # reason, pointer, value, occurrences

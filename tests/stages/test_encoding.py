@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.stages.encoding import MAX_RATIO, OUTPUT, RATIO_COUNTS_FROM, Coding, EncodingError, decoder
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 
 TEXT = b'{"stage": "seed", "pad": "' + bytes(random.Random(1).choices(b"abcdefgh", k=200_000)) + b'"}'
 GZIP = gzip.compress(TEXT, mtime=0)  # the time would stand in the names of the tests

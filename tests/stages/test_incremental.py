@@ -5,9 +5,10 @@ import pytest
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import MAX_NAMES, IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
 from gateway.stages.turns import at_once
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
 EACH = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")], fund=("fund", "id"))

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.query import judge_query, named, parameters
-from gateway.stages.verdict import Findings, Reason, Verdict, Violation
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Findings, Verdict, Violation
 from gateway.stages.vocabulary import Vocabulary
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.stages.locators import Location, Plan, Pointer, Shape
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook, fund_text, is_number
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
 PLAN = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")], tolerance=0.25)

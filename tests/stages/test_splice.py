@@ -8,10 +8,11 @@ from support.judges import VOCABULARY
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
 from gateway.stages.splice import Splice
 from gateway.stages.turns import at_once
-from gateway.stages.verdict import Findings, Reason, Verdict
+from gateway.stages.verdict import Findings, Verdict
 
 PLAN = Plan.of(
     [Location(Shape.VALUE, ("z",)), Location(Shape.EACH, ("D",), field="stage", weight="w")], tolerance=0.0, fund=("f",)

@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
+from gateway.stages.reasons import Reason
 from gateway.stages.verdict import (
     MAX_VALUE_LENGTH,
     MAX_VIOLATIONS,
-    VALUE_REASONS,
-    WHOLE_REQUEST,
     Findings,
-    Reason,
     Violation,
     shown,
     whole_request,
@@ -102,15 +100,6 @@ def test_a_reason_about_the_whole_request_counts_one() -> None:
     """A verdict about the whole request has count 1 and no list."""
     verdict = whole_request(Reason.UNPARSEABLE, values=12)
     assert (verdict.reason, verdict.count, verdict.violations, verdict.values) == (Reason.UNPARSEABLE, 1, (), 12)
-
-
-def test_the_reasons_are_the_words_clients_know() -> None:
-    """The five reasons about values and the ten about the whole request have the names clients know."""
-    assert {"disallowed_value", "alias", "wrong_type", "missing", "weight_sum"} == VALUE_REASONS
-    assert {
-        *("unparseable", "ambiguous_json", "content_type", "charset", "encoding"),
-        *("encoding_bad", "too_large", "ambiguous_path", "method_override", "internal_error"),
-    } == WHOLE_REQUEST
 
 
 def test_a_verdict_can_be_a_lower_bound() -> None:

@@ -10,7 +10,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.stages.verdict import Reason
+from gateway.stages.reasons import Reason
 from gateway.stages.vocabulary import (
     DEFAULT_ALIASES,
     DEFAULT_CANONICAL,

@@ -27,8 +27,9 @@ from support.length import examples
 
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.reasons import Reason
 from gateway.stages.turns import at_once
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.verdict import Findings
 from gateway.stages.windows import BodyJudge
 
 PLANS = plans()

@@ -11,8 +11,8 @@ from support.judges import EVERYDAY, body_judge, exact, feed, in_chunks, meaning
 
 from gateway.stages.judge import Sizes
 from gateway.stages.locators import Location, Plan, Shape
+from gateway.stages.reasons import Reason
 from gateway.stages.turns import at_once
-from gateway.stages.verdict import Reason
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -7,9 +7,10 @@ from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
 from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Plan
+from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
 from gateway.stages.turns import at_once
-from gateway.stages.verdict import Findings, Reason, whole_request
+from gateway.stages.verdict import Findings, whole_request
 from gateway.stages.vocabulary import Vocabulary
 from gateway.stages.windows import BodyJudge
 

@@ -14,7 +14,8 @@ from support.wire import exchange, request
 from gateway.rollout.decision import Decision, Result, Standing
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, parse
-from gateway.stages.verdict import Findings, Reason
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Findings
 from gateway.telemetry.metrics import EndpointMetrics, Metrics, fund_name
 
 SIMULATE = "/api/monte-carlo/simulate"

@@ -4,7 +4,8 @@ import msgspec
 from support.process import Samples
 
 from gateway.rules.load import parse
-from gateway.stages.verdict import Reason, Violation
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Violation
 from gateway.telemetry.metrics import FUNDS_IN_A_REPORT, Metrics, children_of
 from gateway.telemetry.reports import Report, add, take
 

@@ -1,6 +1,7 @@
 """The values that came in and are not canonical: how often, when, and of which funds."""
 
-from gateway.stages.verdict import Reason, Violation
+from gateway.stages.reasons import Reason
+from gateway.stages.verdict import Violation
 from gateway.telemetry.unknown import UnknownValues
 
 
