@@ -28,7 +28,7 @@ _SAMPLES: Mapping[str, type[Portfolio] | type[MonteCarlo]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class SampleRequest:
     """A request that shows one result, and what its response must look like."""
 
     title: str
@@ -46,7 +46,7 @@ class Trial:
         return shlex.join([*parts, address + self.target])
 
 
-def trials() -> tuple[Trial, ...]:
+def sample_requests() -> tuple[SampleRequest, ...]:
     """Return the requests of the demo, each with what it shows."""
     strategy = {
         "name": "Core early stage",
@@ -55,21 +55,21 @@ def trials() -> tuple[Trial, ...]:
         "sectorAllocation": {"fintech": 0.5, "health": 0.5},
     }
     return (
-        Trial(
+        SampleRequest(
             "passes: every stage is canonical",
             "POST",
             "/api/portfolio/strategies?fundId=1",
             {**strategy, "stageAllocation": {"seed": 0.4, "series-a": 0.6}},
             201,
         ),
-        Trial(
+        SampleRequest(
             "is refused with 422: the endpoint persists, and is at enforce",
             "POST",
             "/api/portfolio/strategies?fundId=1",
             {**strategy, "stageAllocation": {"Seed": 0.4, "Series A": 0.6}},
             422,
         ),
-        Trial(
+        SampleRequest(
             "passes with a warning: reads never block",
             "GET",
             "/api/funds/7/companies?stage=Series%20A",
@@ -77,7 +77,7 @@ def trials() -> tuple[Trial, ...]:
             200,
             "X-Stage-Warning",
         ),
-        Trial(
+        SampleRequest(
             "passes, and would be refused at enforce: the endpoint is at warn under dry run",
             "POST",
             "/api/monte-carlo/simulate",
@@ -162,8 +162,8 @@ async def _serve(settings: Settings, say: Callable[[str], None], *, once: bool) 
     address = f"http://127.0.0.1:{port}"
     say(f"The gateway serves on {address}, its metrics and status are on http://127.0.0.1:{admin}.")
     say(f"It runs with {settings.config}; change the file, then reload it: kill -HUP {os.getpid()}\n")
-    for trial in trials():
-        say(f"# {trial.title}\n{trial.curl(address)}\n")
+    for sample in sample_requests():
+        say(f"# {sample.title}\n{sample.curl(address)}\n")
     if not once:
         say("Press Ctrl-C to end.")
         await serving
@@ -178,13 +178,15 @@ async def try_all(address: str, say: Callable[[str], None]) -> bool:
     """Make every request of the demo, show the answers; returns whether each was as it should be."""
     good = True
     async with aiohttp.ClientSession(trust_env=False) as session:
-        for trial in trials():
-            url = address + trial.target
-            async with session.request(trial.method, url, json=trial.body) as response:
+        for sample in sample_requests():
+            url = address + sample.target
+            async with session.request(sample.method, url, json=sample.body) as response:
                 text = await response.text()
-                expected = response.status == trial.status and (trial.field is None or trial.field in response.headers)
+                expected = response.status == sample.status and (
+                    sample.field is None or sample.field in response.headers
+                )
                 good = good and expected
                 shown = [f"{n}: {v}" for n, v in response.headers.items() if n.lower().startswith("x-stage-")]
-                mark = "ok" if expected else f"NOT AS EXPECTED ({trial.status})"
-                say(f"[{mark}] {trial.title}\n  {response.status} {' '.join(shown)}\n  {text}\n")
+                mark = "ok" if expected else f"NOT AS EXPECTED ({sample.status})"
+                say(f"[{mark}] {sample.title}\n  {response.status} {' '.join(shown)}\n  {text}\n")
     return good

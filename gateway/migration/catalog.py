@@ -10,14 +10,14 @@ from psycopg import sql
 
 from gateway.migration.database import Connection, one
 from gateway.migration.refusals import WrongDatabaseError
-from gateway.migration.spec import Column, Shape, Spec, Table
+from gateway.migration.spec import Column, ColumnShape, Spec, Table
 from gateway.migration.statements import statement
 
 # Types as pg_type names them → as a cast names them. Identifiers cannot come from here, so no value becomes SQL.
 KEY_TYPES: Mapping[str, str] = MappingProxyType({
     "int2": "smallint", "int4": "integer", "int8": "bigint", "uuid": "uuid", "text": "text", "varchar": "text",
 })  # fmt: skip
-COLUMN_TYPES: Mapping[Shape, tuple[str, ...]] = MappingProxyType(
+COLUMN_TYPES: Mapping[ColumnShape, tuple[str, ...]] = MappingProxyType(
     {
         "value": ("text", "varchar"),
         "keys": ("jsonb",),
@@ -58,7 +58,7 @@ class Target:
     fund_is_number: bool
     column_type: str
     column_length: int | None
-    shape: Shape
+    shape: ColumnShape
     field: str | None
     weight: str | None
     weighted: bool

@@ -12,8 +12,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
 from gateway.errors import ConfigurationError, UnreachableError
-from gateway.migration.patience import persistently
 from gateway.migration.refusals import WrongDatabaseError, refusal
+from gateway.migration.retrying import persistently
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
 
@@ -110,18 +110,19 @@ def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True)
         raise ConfigurationError("environment", [f"{VARIABLE}: missing, expected the address of the database"])
     with _open(url, purpose) as connection, translated(connection):
         if connection.info.server_version < OLDEST_SERVER:
-            raise WrongDatabaseError(f"{place(url)}: PostgreSQL 15 or later is needed")
+            raise WrongDatabaseError(f"{database_of(url)}: PostgreSQL 15 or later is needed")
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
             raise WrongDatabaseError(
-                f"{place(url)}: its encoding is SQL_ASCII, in which letters have no meaning; expected UTF8 or another"
+                f"{database_of(url)}: its encoding is SQL_ASCII, in which letters have no meaning; "
+                "expected UTF8 or another"
             )
         _set_up(connection, spec)
         if writes:
-            _want_writable(connection, place(url))
+            _want_writable(connection, database_of(url))
         yield connection
 
 
-def place(url: str) -> str:
+def database_of(url: str) -> str:
     """Return where an address leads, without its password, also when that was mistaken for something else."""
     parts = conninfo_to_dict(url)
     name, host = str(parts.get("dbname", "")), str(parts.get("host", "the local socket"))
@@ -140,7 +141,7 @@ def _open(url: str, purpose: str) -> Connection:
         cure = "is no address of a database, expected postgresql://user:password@host:port/name; in a password write "
         raise ConfigurationError("environment", [f"{VARIABLE}: {cure}@ as %40, / as %2F and % as %25"]) from error
     except psycopg.OperationalError as error:
-        where = place(url)
+        where = database_of(url)
         why = "check user, password and host" if where == "database" else " ".join(str(error).split())
         raise UnreachableError(f"{where}: cannot be reached ({VARIABLE}): {why}") from error
 

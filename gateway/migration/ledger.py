@@ -12,8 +12,8 @@ from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
 from gateway.migration.objects import is_installed
-from gateway.migration.patience import BusyError
 from gateway.migration.refusals import WrongDatabaseError
+from gateway.migration.retrying import BusyError
 from gateway.migration.shapes import fragments, off, parameters
 from gateway.migration.statements import statement
 from gateway.stages.vocabulary import Vocabulary, normalise

@@ -84,10 +84,10 @@ def plan_column(
         connection.unhurried(statement("look", **fragments(target), off=off(target)), values)
     with look:
         connection.unhurried(statement("bad_rows", **fragments(target)), values)
-    pace = Trial(connection, target, vocabulary, names).pace(cut["keys"]) if trial else usual(target, "without a trial")
-    seconds = reading.seconds + _LOOKS * look.seconds + pace.seconds(sizes, spec)
+    cost = Trial(connection, target, vocabulary, names).cost(cut["keys"]) if trial else usual(target, "without a trial")
+    seconds = reading.seconds + _LOOKS * look.seconds + cost.seconds(sizes, spec)
     faults = file.count - before
-    return ColumnPlan(target, changes, rows, pace.batches(sizes, spec), seconds, pace.unmeasured, faults, objections)
+    return ColumnPlan(target, changes, rows, cost.batches(sizes, spec), seconds, cost.unmeasured, faults, objections)
 
 
 class Stopwatch:

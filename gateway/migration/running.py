@@ -22,9 +22,9 @@ from gateway.migration.index import Index
 from gateway.migration.lag import Reading, must_wait, read_lag
 from gateway.migration.mapping import Spellings, spellings
 from gateway.migration.metrics import MigrationMetrics
-from gateway.migration.patience import BusyError
 from gateway.migration.progress import Reporter
 from gateway.migration.refusals import Meaning, meaning_of, refusal
+from gateway.migration.retrying import BusyError
 from gateway.migration.shapes import fragments, parameters
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement

@@ -14,7 +14,7 @@ from gateway.errors import ConfigurationError, cause_of
 from gateway.faults import Spelt, members_of, type_problems
 from gateway.migration.names import LONGEST, TABLE, is_own, split, view_of
 
-Shape = Literal["value", "keys", "each"]
+ColumnShape = Literal["value", "keys", "each"]
 # The driver takes a % in a statement for the mark of a parameter, in a quoted name too.
 Name = Annotated[str, Field(min_length=1, max_length=127), Spelt("^[^%]*$", "a name without %")]
 _NAME_OF_TABLE = "a name or schema.name without %, in double quotes what holds a dot"
@@ -34,7 +34,7 @@ class Column(_Member):
     """
 
     column: Name
-    shape: Shape
+    shape: ColumnShape
     field: Name | None = None
     weight: Name | None = None
     weights: bool = False

@@ -14,22 +14,22 @@ from gateway.migration.database import Connection
 from gateway.migration.lag import read_lag
 from gateway.migration.mapping import Spellings
 from gateway.migration.refusals import line
-from gateway.migration.spec import Shape, Spec
+from gateway.migration.spec import ColumnShape, Spec
 from gateway.migration.statements import statement
 from gateway.migration.writing import Writer
 from gateway.stages.vocabulary import Vocabulary
 
 # Rows a second that one connection changed on a plain server with its log on disk.
-TYPICAL_PACE: Mapping[Shape, int] = MappingProxyType({"value": 50_000, "keys": 25_000, "each": 15_000})
+TYPICAL_ROWS_PER_SECOND: Mapping[ColumnShape, int] = MappingProxyType({"value": 50_000, "keys": 25_000, "each": 15_000})
 _TYPICAL_BATCH_MS = 8.0
-_ENOUGH = 0.2  # seconds of writing that tell the pace
+_ENOUGH = 0.2  # seconds of writing that tell the cost
 _GROWTH = 8
 _COMMITS = 3  # of which the quickest counts
 _ROUND_TRIPS = 3  # of a batch beside its write: it is claimed, put down as done, and the run asks whether to pause
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WriteCost:
     """What writing takes: `batch_ms` of a batch whatever its rows, `row_ms` of each row.
 
     `unmeasured` says why it is what is usual elsewhere and not what was measured; None: it was measured.
@@ -40,7 +40,7 @@ class Pace:
     unmeasured: str | None = None
 
     def batches(self, sizes: Mapping[int, int], spec: Spec) -> int:
-        """Return how many batches come of those that are cut, given as counts by size, at this pace."""
+        """Return how many batches come of those that are cut, given as counts by size, at this cost."""
         if not sizes:
             return 0
         largest = max(sizes)
@@ -49,7 +49,7 @@ class Pace:
             return sum(sizes.values())
         wanted = wanted_rows(spec, told)
         made = sum(times * sum(1 for _ in pieces(size, wanted)) for size, times in sizes.items())
-        return made - sum(1 for _ in pieces(largest, wanted)) + 1  # the first is done before the pace is known
+        return made - sum(1 for _ in pieces(largest, wanted)) + 1  # the first is done before the cost is known
 
     def seconds(self, sizes: Mapping[int, int], spec: Spec) -> float:
         """Return the time that batches take, given as counts by size."""
@@ -57,9 +57,9 @@ class Pace:
         return (self.batches(sizes, spec) * self.batch_ms + rows * self.row_ms) / 1000
 
 
-def usual(target: Target, why: str) -> Pace:
-    """Return a pace that was seen elsewhere, and why no other is known."""
-    return Pace(_TYPICAL_BATCH_MS, 1000 / TYPICAL_PACE[target.shape], why)
+def usual(target: Target, why: str) -> WriteCost:
+    """Return a cost that was seen elsewhere, and why no other is known."""
+    return WriteCost(_TYPICAL_BATCH_MS, 1000 / TYPICAL_ROWS_PER_SECOND[target.shape], why)
 
 
 class Trial:
@@ -74,8 +74,8 @@ class Trial:
         self._target = target
         self._writer = Writer(connection, target, vocabulary, names.known)
 
-    def pace(self, keys: Sequence[str]) -> Pace:
-        """Return the pace that these rows tell, the usual one where they cannot be written."""
+    def cost(self, keys: Sequence[str]) -> WriteCost:
+        """Return the cost that these rows tell, the usual one where they cannot be written."""
         try:
             return self._measured(keys)
         except psycopg.Error as error:
@@ -85,14 +85,14 @@ class Trial:
         except RefusedError as error:
             return usual(self._target, str(error))
 
-    def _measured(self, keys: Sequence[str]) -> Pace:
+    def _measured(self, keys: Sequence[str]) -> WriteCost:
         flush = min(self._written(keys[:1])[1] for _ in range(_COMMITS))
         (_, *slices), flush_all = self._written(keys)  # in the first, much is read and planned for the first time
         once = slices[0][1] if slices else 0.0
         rows = sum(count for count, _ in slices[1:])
         took = sum(seconds - once for _, seconds in slices[1:]) + max(flush_all - flush, 0.0)
         row = max(took, 0.0) / rows if rows else 0.0
-        return Pace((once + flush + self._beside()) * 1000, row * 1000)
+        return WriteCost((once + flush + self._beside()) * 1000, row * 1000)
 
     def _written(self, keys: Sequence[str]) -> tuple[list[tuple[int, float]], float]:
         """Write one row, one more, and slices that grow until they have taken long enough; take it all back.

@@ -14,9 +14,9 @@ from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one, translated
 from gateway.migration.guard import looking_away, set_guard
 from gateway.migration.mapping import streamed
-from gateway.migration.patience import BusyError
 from gateway.migration.progress import Reporter
 from gateway.migration.refusals import Meaning, meaning_of, refusal
+from gateway.migration.retrying import BusyError
 from gateway.migration.spec import Spec
 from gateway.migration.statements import statement
 from gateway.migration.writing import Batch, InvariantError, Written

@@ -21,7 +21,7 @@ from support.process import COMMAND, configuration
 from support.prometheus import free_port
 from support.wire import exchange, request
 
-from gateway.demo.run import trials
+from gateway.demo.run import sample_requests
 from gateway.demo.upstreams import MonteCarlo, Portfolio
 
 DEMO = [str(COMMAND), "demo", "--port", "0", "--admin-port", "0"]
@@ -42,8 +42,11 @@ def test_demo_once_makes_every_request_and_ends(env: dict[str, str]) -> None:
     made = subprocess.run(
         [*DEMO, "--once"], env=environment(env), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert (made.returncode, re.findall(r"^\[(.*?)\]", made.stdout, re.MULTILINE)) == (0, ["ok"] * len(trials()))
-    assert all(f"# {trial.title}" in made.stdout for trial in trials())
+    assert (made.returncode, re.findall(r"^\[(.*?)\]", made.stdout, re.MULTILINE)) == (
+        0,
+        ["ok"] * len(sample_requests()),
+    )
+    assert all(f"# {sample.title}" in made.stdout for sample in sample_requests())
     assert "Traceback" not in made.stderr
 
 
@@ -72,13 +75,13 @@ def test_demo_serves_what_it_prints_until_interrupted() -> None:
     """The printed requests can be made as they stand; Ctrl-C ends the demo with 130 and without a word more."""
     with running_demo() as (process, lines):
         ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", lines[0])]
-        for trial, line in zip(trials(), [line for line in lines if line.startswith("curl ")], strict=True):
+        for sample, line in zip(sample_requests(), [line for line in lines if line.startswith("curl ")], strict=True):
             words = shlex.split(line)
             target = words[-1].partition(f":{ports[0]}")[2]
             body = words[words.index("-d") + 1].encode() if "-d" in words else None
-            response = exchange(ports[0], request(trial.method, target, body=body))
-            assert response.status == trial.status
-            assert trial.field is None or response.values(trial.field)
+            response = exchange(ports[0], request(sample.method, target, body=body))
+            assert response.status == sample.status
+            assert sample.field is None or response.values(sample.field)
         with urllib.request.urlopen(f"http://127.0.0.1:{ports[1]}/readyz", timeout=PATIENCE) as ready:
             assert ready.status == 200
         process.send_signal(signal.SIGINT)

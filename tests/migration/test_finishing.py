@@ -69,7 +69,7 @@ def test_start_that_failed_can_be_finished(migration: Migration) -> None:
     migration.specify(lockTimeoutMs=20)
     with migration.connect() as writer, pytest.MonkeyPatch.context() as patch:
         writer.execute("BEGIN; UPDATE portfoliocompanies SET name = name WHERE id = 10000000003")
-        patch.setattr("gateway.migration.patience.ATTEMPTS", 1)
+        patch.setattr("gateway.migration.retrying.ATTEMPTS", 1)
         assert migration.run().code == 1
     assert migration.command("migrate", "finish", "--yes").code == 0
     assert migration.execute(OBJECTS) == before

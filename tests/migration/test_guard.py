@@ -214,7 +214,7 @@ def test_busy_table_gets_its_triggers_when_it_is_free(migration: Migration) -> N
         writer.execute("BEGIN")
         writer.execute("UPDATE portfoliocompanies SET name = name WHERE id = %s", [COMPANY])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("gateway.migration.patience.ATTEMPTS", 3)
+            patch.setattr("gateway.migration.retrying.ATTEMPTS", 3)
             made = migration.run()
     assert made.code == 1
     assert "public.portfoliocompanies is held by process " in made.err

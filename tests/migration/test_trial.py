@@ -8,7 +8,7 @@ import pytest
 from support.migration import Migration
 
 from gateway.migration.spec import load_spec
-from gateway.migration.trial import Pace
+from gateway.migration.trial import WriteCost
 
 EVERYTHING = """
     SELECT 'relation', count(*)::text FROM pg_class UNION ALL SELECT 'type', count(*)::text FROM pg_type UNION ALL
@@ -79,5 +79,5 @@ def test_batches_follow_the_pace(tmp_path: Path, batch_ms: float, row_ms: float,
     path.write_text(
         json.dumps({"tables": [{"table": "t", "key": "id", "columns": [{"column": "s", "shape": "value"}]}]})
     )
-    assert Pace(batch_ms, row_ms).batches({5000: 10, 7: 2}, load_spec(path)) == batches
-    assert Pace(batch_ms, row_ms).batches({}, load_spec(path)) == 0
+    assert WriteCost(batch_ms, row_ms).batches({5000: 10, 7: 2}, load_spec(path)) == batches
+    assert WriteCost(batch_ms, row_ms).batches({}, load_spec(path)) == 0

@@ -17,12 +17,12 @@ from gateway.migration.wording import counted
 from gateway.stages.vocabulary import Vocabulary, fingerprint
 
 _IMAGES = ("before", "now")
-Place = tuple[str, str, str]  # schema, table, column
+ColumnPlace = tuple[str, str, str]  # schema, table, column
 MOST_NAMED = 20  # keys in a line; the count is always whole
 
 
 def verify(
-    connection: Connection, vocabulary: Vocabulary, places: Sequence[Place], *, sample: int, seed: int
+    connection: Connection, vocabulary: Vocabulary, places: Sequence[ColumnPlace], *, sample: int, seed: int
 ) -> Report:
     """Return the report of all checks; the database must have been migrated since the last finish.
 
@@ -34,7 +34,7 @@ def verify(
 
 
 def _report(
-    connection: Connection, vocabulary: Vocabulary, places: Sequence[Place], *, sample: int, seed: int
+    connection: Connection, vocabulary: Vocabulary, places: Sequence[ColumnPlace], *, sample: int, seed: int
 ) -> Report:
     server = connection.info.server_version
     versions = {"gateway": __version__, "postgresql": f"{server // 10000}.{server % 10000}"}
@@ -43,7 +43,7 @@ def _report(
     return report
 
 
-def _check(connection: Connection, report: Report, vocabulary: Vocabulary, places: Sequence[Place]) -> None:
+def _check(connection: Connection, report: Report, vocabulary: Vocabulary, places: Sequence[ColumnPlace]) -> None:
     connection.execute("SET LOCAL statement_timeout = 0")
     columns = connection.execute(query("columns")).fetchall()
     _columns(report, places, [row["identity"] for row in columns])
@@ -61,7 +61,7 @@ def _check(connection: Connection, report: Report, vocabulary: Vocabulary, place
     foreign_keys.check(connection, report)
 
 
-def _columns(report: Report, places: Sequence[Place], migrated: Sequence[Mapping[str, Any]]) -> None:
+def _columns(report: Report, places: Sequence[ColumnPlace], migrated: Sequence[Mapping[str, Any]]) -> None:
     report.check("columns")
     known = {(column["schema"], column["table"], column["column"]) for column in migrated}
     for place in places:

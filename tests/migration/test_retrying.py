@@ -13,8 +13,8 @@ from support.clock import eventually
 from support.migration import Ended, Migration
 
 import gateway.migration
-from gateway.migration import patience
-from gateway.migration.patience import Blocked, Watch
+from gateway.migration import retrying
+from gateway.migration.retrying import Blocked, Watch
 
 LOCK = "LOCK TABLE portfoliocompanies IN ACCESS EXCLUSIVE MODE"
 WAITING = """SELECT EXISTS (
@@ -70,7 +70,7 @@ def test_lock_that_is_given_up_is_waited_for(busy: Migration, name: str) -> None
 @pytest.mark.parametrize("name", COMMANDS)
 def test_lock_that_stays_is_told_with_its_holder(busy: Migration, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the end every command says in one line which table, which process, its application and since when."""
-    monkeypatch.setattr(patience, "ATTEMPTS", 3)
+    monkeypatch.setattr(retrying, "ATTEMPTS", 3)
     command, statement = COMMANDS[name]
     if name == "grant":
         busy.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_monitor")
@@ -93,7 +93,7 @@ def test_row_that_stays_locked_is_told_with_its_holder(
     busy: Migration, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row that an application holds names its session, the run is failed, and goes on when the row is free."""
-    monkeypatch.setattr(patience, "ATTEMPTS", 3)
+    monkeypatch.setattr(retrying, "ATTEMPTS", 3)
     with locked(busy, "SELECT FROM portfoliocompanies WHERE stage IN ('Series A', 'seed') FOR UPDATE") as holder:
         made = busy.command(*command)
         named(made, holder.info.backend_pid)
@@ -104,7 +104,7 @@ def test_row_that_stays_locked_is_told_with_its_holder(
 
 def test_prepared_transaction_is_told_as_such() -> None:
     """A lock that no process holds is one of a prepared transaction, and the message says where to look."""
-    blocked = patience.Blocked("public.t", None, None, None, None, None)
+    blocked = retrying.Blocked("public.t", None, None, None, None, None)
     assert "a prepared transaction (see pg_prepared_xacts)" in str(blocked)
 
 
@@ -112,7 +112,7 @@ def test_role_that_may_not_see_the_holder_is_told_process_and_application(
     busy: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without pg_monitor the query's start is hidden; process and application are told all the same."""
-    monkeypatch.setattr(patience, "ATTEMPTS", 3)
+    monkeypatch.setattr(retrying, "ATTEMPTS", 3)
     rights = "GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
     with busy.role(rights) as role, locked(busy, LOCK) as holder:
         made = busy.command("migrate", "plan", url=busy.as_role(role))

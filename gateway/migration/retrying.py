@@ -54,7 +54,6 @@ class Watch:
 
     def __init__(self, watched: psycopg.Connection[Any]) -> None:
         self.seen: Blocked | None = None
-        self._watched = watched
         self._pid = watched.info.backend_pid
         self._address = make_conninfo(
             watched.info.dsn, password=watched.info.password or None, application_name="stage-gateway watch"
