@@ -1,5 +1,9 @@
 """Undo: every value to the letter, edited ones left alone, and nothing done twice."""
 
+import json
+
+import psycopg
+import pytest
 from support.migration import Migration
 
 
@@ -129,3 +133,27 @@ def test_trigger_that_tests_for_the_migration_stays_out(migration: Migration) ->
     assert migration.execute(touched) == [(0,)]
     migration.execute("UPDATE portfoliocompanies SET name = 'x' WHERE id = 10000000003")
     assert migration.execute(touched) == [(1,)]
+
+
+def test_value_that_only_a_collation_takes_for_the_old_one_is_not_restored(bare: Migration) -> None:
+    """A trigger that lowers letters lets no undo pass as done, also where the collation sees no difference."""
+    try:
+        bare.execute("CREATE COLLATION no_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this PostgreSQL was built without ICU")
+    bare.execute("""
+        CREATE TABLE deals (id int PRIMARY KEY, stage text COLLATE no_case);
+        INSERT INTO deals VALUES (1, 'Seed'), (2, 'SEED'), (3, 'seed');
+        CREATE FUNCTION lowered() RETURNS trigger LANGUAGE plpgsql AS
+          'BEGIN NEW.stage := lower(NEW.stage); RETURN NEW; END';
+        CREATE TRIGGER lowered BEFORE UPDATE ON deals FOR EACH ROW EXECUTE FUNCTION lowered()""")
+    bare.specify(tables=[{"table": "deals", "key": "id", "columns": [{"column": "stage", "shape": "value"}]}])
+    changes = json.loads(bare.command("migrate", "plan", "--json").out)["columns"][0]["changes"]
+    assert [(change["value"], change["rows"]) for change in changes] == [("SEED", 1), ("Seed", 1)]
+    bare.migrated()
+    made = bare.command("migrate", "undo")
+    assert made.code == 1
+    assert "what was stored is not what stood there" in made.err
+    bare.execute("ALTER TABLE deals DISABLE TRIGGER lowered")
+    assert bare.command("migrate", "undo").code == 0
+    assert bare.execute("SELECT stage FROM deals ORDER BY id") == [("Seed",), ("SEED",), ("seed",)]

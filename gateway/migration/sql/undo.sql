@@ -1,6 +1,7 @@
 -- Puts back what stood there, to the letter, where the row still holds what the migration wrote, and takes the undo row
 -- away, in one statement. A row that another transaction is changing is waited for, and the hash is asked again of what
 -- that transaction leaves behind. What does not fit stays as it is, with its undo row.
+-- What was stored is compared by its bytes: a column's collation may take different texts for equal.
 WITH restored AS (
   UPDATE {table} AS t
   SET {column} = u.before::{column_type}
@@ -15,5 +16,5 @@ taken AS (
 )
 SELECT
   (SELECT count(*) FROM restored) AS restored,
-  (SELECT count(*) FROM restored AS r WHERE r.now IS DISTINCT FROM r.before) AS broken,
+  (SELECT count(*) FROM restored AS r WHERE r.now COLLATE "C" IS DISTINCT FROM r.before) AS broken,
   (SELECT count(*) FROM taken) AS taken
