@@ -78,14 +78,14 @@ def _as_document(told: "Explanation") -> dict[str, Any]:
         "steps": [{"topic": topic, "text": text} for topic, text in told.steps],
     }
     if told.decision is not None:
-        standing, verdict = told.decision.standing, told.decision.verdict
+        enforcement, verdict = told.decision.enforcement, told.decision.verdict
         document |= {
             "endpoint": told.decision.endpoint,
-            "mode": standing.mode,
-            "effectiveMode": standing.effective,
+            "mode": enforcement.mode,
+            "effectiveMode": enforcement.effective,
             "reason": verdict.reason,
             "count": verdict.count,
-            "bucket": standing.bucket,
+            "bucket": enforcement.bucket,
             "fundId": told.decision.fund,
             "responseHeaders": dict(told.response_fields),
         }

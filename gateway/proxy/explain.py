@@ -133,16 +133,16 @@ def _tell_decision(told: Explanation, rules: Rules, head: RequestHead, way: Rout
     if decision is None:
         told.say("inspection", "nothing to inspect: passes through, and is not counted")
         return
-    standing, verdict = decision.standing, decision.verdict
+    enforcement, verdict = decision.enforcement, decision.verdict
     percent = rules.endpoints.endpoints[decision.endpoint].percent
-    if standing.demoted is not None:
-        told.say("effective mode", f"warn: {standing.demoted}")
-    if standing.bucket is not None:
-        is_made_up = standing.key == head.request_id and not head.has_own_id
+    if enforcement.exempt is not None:
+        told.say("effective mode", f"warn: {enforcement.exempt}")
+    if enforcement.bucket is not None:
+        is_made_up = enforcement.key == head.request_id and not head.has_own_id
         made = " (made up: without X-Request-Id each request gets a new one)" if is_made_up else ""
         told.say(
             "percentage",
-            f"key {standing.key!r}{made} is in bucket {standing.bucket} of 10000; "
+            f"key {enforcement.key!r}{made} is in bucket {enforcement.bucket} of 10000; "
             f"{percent:g} % takes those below {round(percent * 100)}",
         )
     if verdict.valid:

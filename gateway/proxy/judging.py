@@ -8,7 +8,7 @@ from itertools import chain
 from gateway.proxy.service import Service
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.inspection import Inspection
-from gateway.stages.turns import Turns
+from gateway.stages.steps import Steps
 from gateway.telemetry.logs import cut
 
 _log = logging.getLogger("gateway.validation")
@@ -72,7 +72,7 @@ class Judging:
                 self._tell(decision)
         return decision
 
-    async def _in_turns(self, work: Turns[None]) -> None:
+    async def _in_turns(self, work: Steps[None]) -> None:
         begin = time.perf_counter()
         for _ in work:
             now = time.perf_counter()
@@ -98,7 +98,7 @@ class Judging:
             extra={
                 "requestId": cut(self._request_id),
                 "endpoint": decision.endpoint,
-                "mode": decision.standing.effective,
+                "mode": decision.enforcement.effective,
                 "result": decision.result,
                 "reason": verdict.reason,
                 "count": verdict.count,

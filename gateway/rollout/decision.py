@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.rollout.policy import Demotion, Mode, Policy, blocks_by_method
+from gateway.rollout.policy import Exemption, Mode, Policy, blocks_by_method
 from gateway.stages.verdict import Verdict
 
 
@@ -16,16 +16,16 @@ class Result(StrEnum):
     WOULD_REJECT = "would_reject"
 
 
-class Standing(NamedTuple):
+class Enforcement(NamedTuple):
     """Where one request stands before anything is known of its stages.
 
-    `mode` is the endpoint's mode in force, `effective` the one this request is under, `demoted` why they differ.
+    `mode` is the endpoint's mode in force, `effective` the one this request is under, `exempt` why they differ.
     `key` and `bucket` are those of the percentage gate, None when it was not asked.
     """
 
     mode: Mode
     effective: Mode
-    demoted: Demotion | None = None
+    exempt: Exemption | None = None
     key: str | None = None
     bucket: int | None = None
 
@@ -34,7 +34,7 @@ class Decision(NamedTuple):
     """What to do with one request. `fund` is its fund id as text, None without one."""
 
     endpoint: str
-    standing: Standing
+    enforcement: Enforcement
     verdict: Verdict
     result: Result
     fund: str | None
@@ -51,7 +51,7 @@ class Decision(NamedTuple):
         return reason.status if self.refused and reason is not None else None
 
 
-def decide(verdict: Verdict, standing: Standing, policy: Policy, method: str, *, method_override: bool) -> Result:
+def decide(verdict: Verdict, enforcement: Enforcement, policy: Policy, method: str, *, method_override: bool) -> Result:
     """Return the result for a request of this method that stands there.
 
     A warning becomes `would_reject` under dry run when the same request would be refused with its endpoint at
@@ -59,7 +59,7 @@ def decide(verdict: Verdict, standing: Standing, policy: Policy, method: str, *,
     """
     if verdict.valid:
         return Result.PASS
-    if standing.effective is Mode.ENFORCE:
+    if enforcement.effective is Mode.ENFORCE:
         return Result.REJECT
     if policy.dry_run and blocks_by_method(method, method_override=method_override):
         return Result.WOULD_REJECT

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from gateway.rollout.policy import READ_METHODS, Mode, Operation, stricter
 from gateway.rollout.readings import SUSPICIOUS, full_decoding, readings
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.query import parameters
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_~!$&'*+,=@.-]+")
@@ -43,7 +43,7 @@ class Endpoint:
 
     pattern: str
     mode: Mode
-    judge: Judge
+    compiled: CompiledPlan
     operation: Operation | None = None
     fund: FundSource = FundSource()
     percent: float = 100.0
@@ -84,7 +84,7 @@ def pattern_problem(pattern: str) -> str | None:
     return "a parameter name stands twice" if len(set(names)) != len(names) else None
 
 
-def shape_of(pattern: str) -> str:
+def matched_form(pattern: str) -> str:
     """Return the pattern as matching sees it: two patterns of the same shape match the same paths."""
     return "/".join(":" if segment.startswith(":") else segment.lower() for segment in split(pattern))
 
@@ -179,6 +179,6 @@ class EndpointTable:
 
 def _may_be_query(path: str, endpoint: Endpoint) -> bool:
     """Whether what follows a semicolon would be a stage if it were taken for the query."""
-    names = {location.name for _, location in endpoint.judge.plan.queries}
+    names = {location.name for _, location in endpoint.compiled.plan.queries}
     behind = path.partition(";")[2]
     return bool(names and behind) and any(name in names for name, _ in parameters(behind))

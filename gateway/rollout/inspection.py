@@ -6,13 +6,13 @@ a single stage does not.
 
     inspection = Inspection(head, match, policy, override)
     for chunk in body:
-        for _ in inspection.steps(chunk):   # bounded stretches of work; others may have their turn between them
+        for _ in inspection.steps(chunk):   # bounded stretches of work; others may go on between them
             ...
     for _ in inspection.closing():          # the same; `finish` does it where nobody waits
         ...
     decision = inspection.finish()          # None: there was nothing to inspect
 
-Most bodies are short and good. One that is at hand whole may be judged by one look, without turns:
+Most bodies are short and good. One that is at hand whole may be judged by one look, without steps:
 
     if inspection.judge_whole(body):        # False: nothing was taken, go the way above
         decision = inspection.finish()
@@ -25,15 +25,15 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
-from gateway.rollout.decision import Decision, Standing, decide
+from gateway.rollout.decision import Decision, Enforcement, decide
 from gateway.rollout.endpoints import Match
 from gateway.rollout.media import coding_of, objection_to_media
-from gateway.rollout.policy import REQUIRING_METHODS, Demotion, Mode, Policy, demotion, less_strict
+from gateway.rollout.policy import REQUIRING_METHODS, Exemption, Mode, Policy, exemption, less_strict
 from gateway.stages.encoding import Coding, Decoder, EncodingError, decoder
 from gateway.stages.locators import Node, Pointer, Shape
 from gateway.stages.query import judge_query, named
 from gateway.stages.reasons import Reason
-from gateway.stages.turns import Turns, at_once
+from gateway.stages.steps import Steps, run_to_completion
 from gateway.stages.verdict import Findings, Verdict, whole_request
 from gateway.stages.windows import BodyJudge
 
@@ -45,7 +45,7 @@ METHOD_OVERRIDE_HEADERS = frozenset(
 )
 
 
-_PLAIN_STANDING = MappingProxyType({mode: Standing(mode, mode) for mode in Mode})
+_WITHOUT_GATE = MappingProxyType({mode: Enforcement(mode, mode) for mode in Mode})
 
 
 class Head(NamedTuple):
@@ -85,11 +85,11 @@ class Inspection:
         "_body",
         "_closing",
         "_coding",
+        "_compiled",
         "_decoder",
         "_findings",
         "_fund_in_query",
         "_head",
-        "_judge",
         "_match",
         "_policy",
         "_reason",
@@ -112,9 +112,9 @@ class Inspection:
         self._findings = Findings()
         self._received = 0
         self._taken_whole = False
-        self._judge = match.endpoint.judge
+        self._compiled = match.endpoint.compiled
         self._body: BodyJudge | None = None
-        self._closing: Turns[None] | None = None
+        self._closing: Steps[None] | None = None
         self._coding: Coding | None = None
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
@@ -127,7 +127,7 @@ class Inspection:
     @property
     def wants_body(self) -> bool:
         """Whether the body has to be fed for the decision to be right."""
-        return self._judge.plan.root is not None and self._head.has_body
+        return self._compiled.plan.root is not None and self._head.has_body
 
     @property
     def ended(self) -> bool:
@@ -137,7 +137,7 @@ class Inspection:
     @property
     def may_refuse(self) -> bool:
         """Whether the request could still be refused, so that nothing of it may go upstream yet."""
-        if self.mode is not Mode.ENFORCE or self._demotion() is not None:
+        if self.mode is not Mode.ENFORCE or self._exemption() is not None:
             return False
         return not self._surely_outside()
 
@@ -163,11 +163,11 @@ class Inspection:
         """
         if not body or self.ended or self._received or not self._is_open(len(body)):
             return False
-        judge, findings = self._judge, self._findings
-        if len(body) > judge.sizes.whole:
+        compiled, findings = self._compiled, self._findings
+        if len(body) > compiled.sizes.whole:
             return False
         try:
-            seen = judge.fast.document(body, required=self._required)
+            seen = compiled.fast.document(body, required=self._required)
         except Exception:  # fed, it fails again, and that becomes the decision
             return False
         if seen is None:
@@ -189,21 +189,21 @@ class Inspection:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body, as they came."""
-        at_once(self.steps(chunk))
+        run_to_completion(self.steps(chunk))
 
-    def steps(self, chunk: bytes) -> Turns[None]:
-        """Take the next bytes as `feed` does, but in turns."""
-        if not chunk or self._reason is not None or self._judge.plan.root is None:
+    def steps(self, chunk: bytes) -> Steps[None]:
+        """Take the next bytes as `feed` does, but in steps."""
+        if not chunk or self._reason is not None or self._compiled.plan.root is None:
             return
         try:
-            yield from self._take(chunk, self._judge.plan.root)
+            yield from self._take(chunk, self._compiled.plan.root)
         except EncodingError as error:
             self._end(error.reason)
         except Exception as error:
             self._fail(error)
 
-    def closing(self, *, whole: bool = True) -> Turns[None]:
-        """Judge in turns what is left of the body; what was done of that before is not done again.
+    def closing(self, *, whole: bool = True) -> Steps[None]:
+        """Judge in steps what is left of the body; what was done of that before is not done again.
 
         `whole` false says that the body was not seen to its end: what was found is a lower bound then.
         """
@@ -211,7 +211,7 @@ class Inspection:
             self._closing = self._close(whole=whole)
         return self._closing
 
-    def _close(self, *, whole: bool) -> Turns[None]:
+    def _close(self, *, whole: bool) -> Steps[None]:
         yield from self._close_body(whole=whole)
         if self._reason is None:
             try:
@@ -219,7 +219,7 @@ class Inspection:
             except Exception as error:
                 self._fail(error)
 
-    def _close_body(self, *, whole: bool) -> Turns[None]:
+    def _close_body(self, *, whole: bool) -> Steps[None]:
         opened, body = self._decoder, self._body
         if self._reason is not None or opened is None or body is None:
             return
@@ -236,7 +236,7 @@ class Inspection:
     def finish(self, *, whole: bool = True) -> Decision | None:
         """Return the decision on what was fed, None when there was nothing to inspect; `whole` as in `closing`."""
         if not (self._taken_whole and self._findings.count == 0):  # then there is nothing left to do
-            at_once(self.closing(whole=whole))
+            run_to_completion(self.closing(whole=whole))
         try:
             verdict = self._verdict(whole=whole)
         except Exception as error:
@@ -245,9 +245,9 @@ class Inspection:
         if verdict is None:
             return None
         fund = self._fund_so_far()
-        standing = self._standing(fund)
-        result = decide(verdict, standing, self._policy, self._head.method, method_override=self.method_override)
-        return Decision(self._match.endpoint.pattern, standing, verdict, result, fund)
+        enforcement = self._enforcement(fund)
+        result = decide(verdict, enforcement, self._policy, self._head.method, method_override=self.method_override)
+        return Decision(self._match.endpoint.pattern, enforcement, verdict, result, fund)
 
     def close(self) -> None:
         """Let go of what is kept of a body that is not judged any further."""
@@ -261,8 +261,8 @@ class Inspection:
             return Reason.AMBIGUOUS_PATH
         if self.method_override:
             return Reason.METHOD_OVERRIDE
-        judge = self._judge
-        judge_query(self._head.query, judge.plan, judge.vocabulary, self._findings, required=self._required)
+        compiled = self._compiled
+        judge_query(self._head.query, compiled.plan, compiled.vocabulary, self._findings, required=self._required)
         length = self._head.content_length
         if self.wants_body and length:
             return self._objection_to_body(length)
@@ -278,7 +278,7 @@ class Inspection:
             return Reason.ENCODING
         return Reason.TOO_LARGE if length > self._policy.max_body_bytes else None
 
-    def _take(self, chunk: bytes, root: Node) -> Turns[None]:
+    def _take(self, chunk: bytes, root: Node) -> Steps[None]:
         if self._decoder is None:
             if self._coding is None:
                 # Only now is it certain that a chunked body is not empty.
@@ -287,7 +287,7 @@ class Inspection:
                     self._end(objection)
                     return
             self._decoder = decoder(self._coding or Coding.IDENTITY, self._policy.max_body_bytes)
-            self._body = BodyJudge(self._judge, root, self._findings, required=self._required)
+            self._body = BodyJudge(self._compiled, root, self._findings, required=self._required)
         # What is within the limit is looked at first, so that chunk borders do not decide between two reasons.
         within = self._policy.max_body_bytes - self._received
         self._received += len(chunk)
@@ -321,26 +321,26 @@ class Inspection:
     def _report_absent_body(self) -> None:
         if not self._required:
             return
-        for number, location in enumerate(self._judge.plan.locations):
+        for number, location in enumerate(self._compiled.plan.locations):
             if location.required and location.shape is not Shape.QUERY:
                 self._findings.values += 1
                 self._findings.add(number, Reason.MISSING, None, Pointer.of(location.path))
 
-    def _demotion(self) -> Demotion | None:
+    def _exemption(self) -> Exemption | None:
         method = self._head.method
         operation = self._match.endpoint.operation_of(method)
-        return demotion(method, operation, self._policy, method_override=self.method_override)
+        return exemption(method, operation, self._policy, method_override=self.method_override)
 
-    def _standing(self, fund: str | None) -> Standing:
+    def _enforcement(self, fund: str | None) -> Enforcement:
         if self.mode is not Mode.ENFORCE:
-            return _PLAIN_STANDING[self.mode]
-        demoted = self._demotion()
-        if demoted is not None:
-            return Standing(self.mode, Mode.WARN, demoted)
+            return _WITHOUT_GATE[self.mode]
+        exempt = self._exemption()
+        if exempt is not None:
+            return Enforcement(self.mode, Mode.WARN, exempt)
         key = self._key(fund)
         if is_inside(key, self._match.endpoint.percent):
-            return Standing(self.mode, Mode.ENFORCE, None, key, bucket_of(key))
-        return Standing(self.mode, Mode.WARN, Demotion.OUTSIDE_PERCENTAGE, key, bucket_of(key))
+            return Enforcement(self.mode, Mode.ENFORCE, None, key, bucket_of(key))
+        return Enforcement(self.mode, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE, key, bucket_of(key))
 
     @property
     def _key_is_known(self) -> bool:

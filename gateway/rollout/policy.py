@@ -45,7 +45,7 @@ class Operation(StrEnum):
     WRITE = "write"
 
 
-class Demotion(StrEnum):
+class Exemption(StrEnum):
     """Why `enforce` becomes `warn` for one request."""
 
     READ_METHOD = "GET, HEAD and OPTIONS never block"
@@ -73,10 +73,10 @@ def blocks_by_method(method: str, *, method_override: bool) -> bool:
     return method not in READ_METHODS or method_override
 
 
-def demotion(method: str, operation: Operation, policy: Policy, *, method_override: bool) -> Demotion | None:
+def exemption(method: str, operation: Operation, policy: Policy, *, method_override: bool) -> Exemption | None:
     """Return why `enforce` does not refuse this request whatever the percentage, None when it may."""
     if not blocks_by_method(method, method_override=method_override):
-        return Demotion.READ_METHOD
+        return Exemption.READ_METHOD
     if policy.enforce_write_only and operation is Operation.READ:
-        return Demotion.READ_OPERATION
+        return Exemption.READ_OPERATION
     return None

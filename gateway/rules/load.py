@@ -24,7 +24,7 @@ from gateway.rollout.endpoints import Endpoint, EndpointTable, FundSource
 from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.rules import model
 from gateway.rules.problems import contradictions, type_problems
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.vocabulary import Vocabulary
 
@@ -221,7 +221,9 @@ def _endpoint(file: model.File, pattern: str, given: model.Endpoint, vocabulary:
     return Endpoint(
         pattern=pattern,
         mode=file.endpoint_mode.get(pattern, file.default_mode),
-        judge=Judge(Plan.of(map(_location, given.stages), fund=body, tolerance=given.weight_tolerance), vocabulary),
+        compiled=CompiledPlan(
+            Plan.of(map(_location, given.stages), fund=body, tolerance=given.weight_tolerance), vocabulary
+        ),
         operation=given.operation,
         fund=FundSource(path=fund.path, query=fund.query, body=body),
         percent=file.enforcement_percent if percent is None else percent,

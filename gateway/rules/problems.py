@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway import faults
 from gateway.faults import did_you_mean, path_of, shown
-from gateway.rollout.endpoints import pattern_problem, shape_of, split
+from gateway.rollout.endpoints import matched_form, pattern_problem, split
 from gateway.rules import model
 from gateway.stages.vocabulary import DEFAULT_CANONICAL, default_aliases, vocabulary_problems
 
@@ -73,7 +73,7 @@ def _in_endpoints(raw: dict[str, Any]) -> Iterator[str]:
         if problem is not None:
             yield f"{place}: got a pattern that cannot be matched: {problem}"
             continue
-        first = shapes.setdefault(shape_of(pattern), pattern)
+        first = shapes.setdefault(matched_form(pattern), pattern)
         if first != pattern:
             yield f"{place}: matches the same paths as {first!r}, expected one of the two"
         fund = endpoint.get("fundId") if isinstance(endpoint, dict) else None

@@ -8,7 +8,7 @@ the left are tried, then the window grows, and past a bound the incremental judg
 Why that is sound. What a JSON reader is in the middle of depends on the bytes before alone. The bytes up to the
 array's `[` are proven by closing them: `head 0 ] } …` parses, and so does `head 1 ] } …`, and at the array's location
 stand `[0]` and `[1]`: it is the open one, as no other changes. Whole elements keep a reader just after an element.
-So at the end `head null rest`, the document with the proven elements replaced by one `null`, is JSON exactly if the
+So at the end `head null tail`, the document with the proven elements replaced by one `null`, is JSON exactly if the
 document is, and goes through the exact judge for everything else.
 """
 
@@ -18,16 +18,16 @@ from typing import Any
 
 import orjson
 
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.density import is_dense
 from gateway.stages.document import Walk, may_repeat
 from gateway.stages.fast import Good, Malformed
 from gateway.stages.incremental import judge_name_by_name
-from gateway.stages.judge import Judge
 from gateway.stages.locators import Array, Pointer
+from gateway.stages.prefix import ProvenPrefix
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook, add_up
-from gateway.stages.splice import Splice
-from gateway.stages.turns import Turns
+from gateway.stages.steps import Steps
 from gateway.stages.verdict import Findings
 
 _TRIES = 4
@@ -42,16 +42,16 @@ _STAND_IN = b"null"
 class Cutter:
     """Cuts the array whose `[` has been proven into windows, and proves and judges each."""
 
-    def __init__(self, judge: Judge, array: Array, head: bytes, *, required: bool) -> None:
-        self._judge = judge
+    def __init__(self, compiled: CompiledPlan, array: Array, head: bytes, *, required: bool) -> None:
+        self._compiled = compiled
         self._array = array
         self.head = head
         self._required = required
         self._pointer = Pointer.of(array.path)
-        self._limit = self._judge.sizes.window
+        self._limit = self._compiled.sizes.window
         self._separator: bytes | None = None  # between two elements, where a cut worked
         self._wary = 0  # bytes that are taken in windows because a wide look found them not good
-        self.splice = Splice(array.node, array.location)
+        self.prefix = ProvenPrefix(array.node, array.location)
         self.ascii_only = True
         self.ambiguous = False
         self.stuck = False
@@ -60,18 +60,19 @@ class Cutter:
         self._in_vain = 0
 
     @classmethod
-    def find(cls, judge: Judge, buffer: bytearray, *, required: bool) -> "Turns[tuple[Cutter | None, int]]":
-        """Prove in turns where the array begins, and take what is before its `[` out of the buffer.
+    def find(cls, compiled: CompiledPlan, buffer: bytearray, *, required: bool) -> "Steps[tuple[Cutter | None, int]]":
+        """Prove in steps where the array begins, and take what is before its `[` out of the buffer.
 
         Returns the cutter, None when the array is not found, and how many bytes were parsed for it.
         """
-        array = judge.plan.array
+        array = compiled.plan.array
         end = parsed = 0
-        if array is None or not judge.fast.has_elements:
+        if array is None or not compiled.fast.has_elements:
             return None, parsed
         for _ in range(_TRIES):
-            match = judge.opening.match(buffer) if end == 0 and judge.at_the_top else judge.opening.search(buffer, end)
-            if match is None or match.end() > judge.sizes.largest:
+            opening = compiled.opening
+            match = opening.match(buffer) if end == 0 and compiled.at_the_top else opening.search(buffer, end)
+            if match is None or match.end() > compiled.sizes.largest:
                 break
             end = match.end()
             del match  # it holds the buffer, which could not shrink
@@ -84,10 +85,10 @@ class Cutter:
             if first == [0] and _at(_closed(head, array.path, b"1"), array.path) == [1]:
                 yield
                 del buffer[: end - 1]
-                cutter = cls(judge, array, head, required=required)
+                cutter = cls(compiled, array, head, required=required)
                 cutter.ascii_only = buffer.isascii()
                 return cutter, parsed
-            if judge.at_the_top:
+            if compiled.at_the_top:
                 break
         return None, parsed
 
@@ -97,18 +98,18 @@ class Cutter:
         return self.head + _closing(self._array.path)
 
     @property
-    def splice_if_any(self) -> Splice | None:
+    def prefix_if_any(self) -> ProvenPrefix | None:
         """What was proven, None when nothing was yet."""
-        return self.splice if self.splice.count else None
+        return self.prefix if self.prefix.count else None
 
-    def stand_in(self, rest: bytearray) -> bytes:
+    def stand_in(self, tail: bytearray) -> bytes:
         """Return the document with the proven elements replaced by one `null`."""
-        return b"".join([self.head, _STAND_IN, rest] if self.splice.count else [self.head[:-1], rest])
+        return b"".join([self.head, _STAND_IN, tail] if self.prefix.count else [self.head[:-1], tail])
 
-    def cut(self, buffer: bytearray) -> Turns[None]:
+    def cut(self, buffer: bytearray) -> Steps[None]:
         """Take window after window out of the buffer while it holds enough."""
         while not self.stuck and len(buffer) >= self._limit:
-            sizes = self._judge.sizes
+            sizes = self._compiled.sizes
             if self._cut_wide(buffer) or (yield from self._cut_one(buffer)):
                 self._limit = sizes.window
             elif self._limit >= sizes.largest or self._in_vain > self._affordable:
@@ -117,7 +118,7 @@ class Cutter:
                 self._limit *= 2
             yield
 
-    def close(self, buffer: bytearray) -> Turns[None]:
+    def close(self, buffer: bytearray) -> Steps[None]:
         """Take the last window out of a buffer that nothing will be added to, up to the `]` of the array."""
         end = len(buffer)
         for _ in range(_TRIES):
@@ -133,7 +134,7 @@ class Cutter:
 
         What was looked at so in vain is taken in windows, since no other judge takes as much in one stretch.
         """
-        sizes = self._judge.sizes
+        sizes = self._compiled.sizes
         if self._separator is None or self._wary > 0 or len(buffer) < 2 * sizes.window:
             return False
         start = buffer.rfind(self._separator, 1, sizes.whole)
@@ -151,7 +152,7 @@ class Cutter:
         self._behind(buffer, end)
         return True
 
-    def _cut_one(self, buffer: bytearray) -> Turns[bool]:
+    def _cut_one(self, buffer: bytearray) -> Steps[bool]:
         """Take one window out of the buffer, whose first byte is the array's `[`, or the comma after an element."""
         for end, _ in zip(self._candidates(buffer), range(_TRIES), strict=False):
             before = self.parsed
@@ -173,7 +174,7 @@ class Cutter:
     @property
     def _affordable(self) -> int:
         """How many bytes may be parsed in vain: a few windows, and what was proven pays for more."""
-        return _IN_VAIN * self._proven + _TRIES * self._judge.sizes.largest
+        return _IN_VAIN * self._proven + _TRIES * self._compiled.sizes.largest
 
     def _candidates(self, buffer: bytearray) -> Iterator[int]:
         """Yield where the window could end, at a comma, from the right; first by the separators that are likely."""
@@ -206,7 +207,7 @@ class Cutter:
         if start >= 0 and following is not None:
             self._separator = bytes(buffer[start : following.end()])
 
-    def _prove(self, buffer: bytearray, end: int) -> Turns[bool]:
+    def _prove(self, buffer: bytearray, end: int) -> Steps[bool]:
         """Whether what stands between `buffer[0]` and `buffer[end]` is whole elements; then judge and count them."""
         try:
             good = self._look(buffer, end)
@@ -228,17 +229,17 @@ class Cutter:
         buffer[0], buffer[end] = b"[]"  # in place: no byte is copied
         try:
             with memoryview(buffer) as all_of_it, all_of_it[: end + 1] as window:
-                return self._judge.fast.elements(window, self.splice.total, ascii_only=self.ascii_only)
+                return self._compiled.fast.elements(window, self.prefix.total, ascii_only=self.ascii_only)
         finally:
             buffer[0], buffer[end] = opener, closer
 
     def _take(self, good: Good) -> None:
-        splice = self.splice
-        splice.count += good.count
-        splice.findings.values += good.count
-        splice.total = good.total
+        prefix = self.prefix
+        prefix.count += good.count
+        prefix.findings.values += good.count
+        prefix.total = good.total
 
-    def _judge_exactly(self, framed: bytes) -> Turns[bool]:
+    def _judge_exactly(self, framed: bytes) -> Steps[bool]:
         depth = len(self._array.path)
         self.parsed += len(framed)
         try:
@@ -250,22 +251,22 @@ class Cutter:
             elements = elements[0]
         if not elements:
             return False
-        judge, node, splice = self._judge, self._array.node, self.splice
+        compiled, node, prefix = self._compiled, self._array.node, self.prefix
         findings = Findings()
-        rules = RuleBook(judge.plan, judge.vocabulary, findings, required=self._required)
+        rules = RuleBook(compiled.plan, compiled.vocabulary, findings, required=self._required)
         walk = Walk(rules)
-        yield from walk.visit_elements(elements, node, self._pointer, splice.count)
+        yield from walk.visit_elements(elements, node, self._pointer, prefix.count)
         if may_repeat(framed, walk.met):
             self.parsed += len(framed)
-            unheard = RuleBook(judge.plan, judge.vocabulary, Findings(), required=False)
+            unheard = RuleBook(compiled.plan, compiled.vocabulary, Findings(), required=False)
             reason = yield from judge_name_by_name(framed, node, unheard)
             if reason is Reason.UNPARSEABLE:
                 return False
             self.ambiguous = self.ambiguous or reason is Reason.AMBIGUOUS_JSON
-        splice.findings.extend(findings)
-        splice.count += len(elements)
+        prefix.findings.extend(findings)
+        prefix.count += len(elements)
         for location in rules.sums(node, of_object=False):
-            splice.total = add_up(rules.weights(elements, location), splice.total)
+            prefix.total = add_up(rules.weights(elements, location), prefix.total)
         return True
 
 

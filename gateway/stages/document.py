@@ -20,11 +20,11 @@ import orjson
 
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.locators import Node, Plan, Pointer, Role
+from gateway.stages.prefix import ProvenPrefix
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook, add_up, is_number
-from gateway.stages.splice import Splice
+from gateway.stages.steps import Steps
 from gateway.stages.syntax import PROTOTYPE_BYTES, escapes_in_names, quoted
-from gateway.stages.turns import Turns
 from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
@@ -41,18 +41,18 @@ def judge_document(
     findings: Findings,
     *,
     required: bool = False,
-    splice: Splice | None = None,
-) -> Turns[Reason | None]:
-    """Add to `findings` what is wrong in a whole body at the locations of `plan`, in turns.
+    prefix: ProvenPrefix | None = None,
+) -> Steps[Reason | None]:
+    """Add to `findings` what is wrong in a whole body at the locations of `plan`, in steps.
 
     Returns a reason about the whole body when there is one; what was found besides then counts for nothing.
     `required` says whether the absence of a required location is a violation (it is on POST and PUT).
-    `splice` is what was proven of an array before, in whose place the body has one `null`.
+    `prefix` is what was proven of an array before, in whose place the body has one `null`.
     """
     if plan.root is None:
         return None
     own = Findings()
-    walk = Walk(RuleBook(plan, vocabulary, own, required=required), splice)
+    walk = Walk(RuleBook(plan, vocabulary, own, required=required), prefix)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -64,7 +64,7 @@ def judge_document(
             findings.extend(own)
             return None
     rules = RuleBook(plan, vocabulary, findings, required=required)
-    return (yield from judge_name_by_name(body, plan.root, rules, splice))
+    return (yield from judge_name_by_name(body, plan.root, rules, prefix))
 
 
 def _is_only_too_large_a_number(error: orjson.JSONDecodeError) -> bool:
@@ -86,16 +86,16 @@ def may_repeat(body: bytes, met: dict[str, int]) -> bool:
 
 
 class Walk:
-    """One pass along the tree, in document order and in turns. `met` counts the objects that hold each name."""
+    """One pass along the tree, in document order and in steps. `met` counts the objects that hold each name."""
 
-    def __init__(self, rules: RuleBook, splice: Splice | None = None) -> None:
+    def __init__(self, rules: RuleBook, prefix: ProvenPrefix | None = None) -> None:
         self.met: dict[str, int] = {}
         self._rules = rules
-        self._splice = splice
+        self._prefix = prefix
         self._left = _STRETCH
         self._due = _STRETCH
 
-    def visit(self, value: Any, node: Node, pointer: Pointer) -> Turns[None]:
+    def visit(self, value: Any, node: Node, pointer: Pointer) -> Steps[None]:
         """Judge `value`, which stands at `node`, and all that is configured below it."""
         for check in node.checks:
             self._rules.apply(check, value, pointer)
@@ -118,18 +118,18 @@ class Walk:
         self._left, self._due = _STRETCH, looked_at + _STRETCH
         return True
 
-    def _visit_array(self, array: list[Any], node: Node, pointer: Pointer) -> Turns[None]:
-        splice = self._splice
-        if splice is not None and node is splice.node and array[:1] == [None]:
-            self._splice = None
-            self._rules.findings.extend(splice.findings)
-            yield from self.visit_elements(array[1:], node, pointer, splice.count)
-            yield from self._sum_array(array[1:], node, pointer, splice)
+    def _visit_array(self, array: list[Any], node: Node, pointer: Pointer) -> Steps[None]:
+        prefix = self._prefix
+        if prefix is not None and node is prefix.node and array[:1] == [None]:
+            self._prefix = None
+            self._rules.findings.extend(prefix.findings)
+            yield from self.visit_elements(array[1:], node, pointer, prefix.count)
+            yield from self._sum_array(array[1:], node, pointer, prefix)
         else:
             yield from self.visit_elements(array, node, pointer)
             yield from self._sum_array(array, node, pointer)
 
-    def visit_elements(self, array: list[Any], node: Node, pointer: Pointer, base: int = 0) -> Turns[None]:
+    def visit_elements(self, array: list[Any], node: Node, pointer: Pointer, base: int = 0) -> Steps[None]:
         """Judge the elements of an array at `node`, whose first one here has index `base`."""
         elements, indices = node.elements, node.indices
         plain = elements.plain_location if elements is not None and not indices else None
@@ -149,7 +149,7 @@ class Walk:
                     yield from self.visit(array[int(name)], below, Pointer(pointer, name))
         self._rules.absent_elements(node, base + len(array), pointer)
 
-    def _visit_plain(self, array: list[Any], node: Node, number: int, pointer: Pointer, base: int) -> Turns[None]:
+    def _visit_plain(self, array: list[Any], node: Node, number: int, pointer: Pointer, base: int) -> Steps[None]:
         """Judge elements of which only their stage, and its weight, is asked: the way of nearly every request.
 
         What is not as it should be in any other way than its stage goes the long way.
@@ -180,19 +180,19 @@ class Walk:
         if weight is not None:
             self._meet(weight, met_weight)
 
-    def _visit_object(self, members: dict[str, Any], node: Node, pointer: Pointer) -> Turns[None]:
+    def _visit_object(self, members: dict[str, Any], node: Node, pointer: Pointer) -> Steps[None]:
         rules = self._rules
         keys = [check.location for check in node.checks if check.role is Role.KEYS]
         sums = rules.sums(node, of_object=True)
         for name, below in self._followed(members, node, every=bool(keys)):
             self._meet(name)
-            place = Pointer(pointer, name)
+            where = Pointer(pointer, name)
             for location in keys:
-                rules.stage(name, location, place)
+                rules.stage(name, location, where)
             for location in sums:
-                rules.weight(members[name], location, place)
+                rules.weight(members[name], location, where)
             if below is not None:
-                yield from self.visit(members[name], below, place)
+                yield from self.visit(members[name], below, where)
             if self._is_due():
                 yield
         for check in node.checks:
@@ -220,12 +220,14 @@ class Walk:
         if times:
             self.met[name] = self.met.get(name, 0) + times
 
-    def _sum_array(self, array: list[Any], node: Node, pointer: Pointer, splice: Splice | None = None) -> Turns[None]:
+    def _sum_array(
+        self, array: list[Any], node: Node, pointer: Pointer, prefix: ProvenPrefix | None = None
+    ) -> Steps[None]:
         for location in self._rules.sums(node, of_object=False):
-            begin = splice.total if splice is not None and splice.location == location else 0.0
+            begin = prefix.total if prefix is not None and prefix.location == location else 0.0
             yield from self._sum(self._rules.weights(array, location), location, pointer, begin)
 
-    def _sum(self, weights: Iterable[Any], location: int, pointer: Pointer, begin: float | None = 0.0) -> Turns[None]:
+    def _sum(self, weights: Iterable[Any], location: int, pointer: Pointer, begin: float | None = 0.0) -> Steps[None]:
         total, left = begin, iter(weights)
         while total is not None and (some := list(islice(left, 10 * _STRETCH))):
             total = add_up(some, total)

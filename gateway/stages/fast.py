@@ -17,8 +17,8 @@ from stringzilla import count as times
 
 from gateway.stages.ambiguity import AmbiguityCheck
 from gateway.stages.locators import Node, Plan, Role
+from gateway.stages.prefix import ProvenPrefix
 from gateway.stages.rulebook import add_up, fund_text, is_one
-from gateway.stages.splice import Splice
 from gateway.stages.syntax import is_plain
 from gateway.stages.vocabulary import Vocabulary
 
@@ -43,7 +43,7 @@ class Seen:
 
     __slots__ = ("fund", "met", "proven", "required", "values")
 
-    def __init__(self, *, required: bool, proven: Splice | None) -> None:
+    def __init__(self, *, required: bool, proven: ProvenPrefix | None) -> None:
         self.required = required
         self.proven = proven
         self.values = 0
@@ -72,7 +72,7 @@ class FastPath:
         """Whether the plan has an array whose elements can be looked at run by run."""
         return self._elements is not None
 
-    def document(self, body: bytes, *, required: bool, proven: Splice | None = None) -> Seen | None:
+    def document(self, body: bytes, *, required: bool, proven: ProvenPrefix | None = None) -> Seen | None:
         """Return what a document holds when it is certain that all is good, else None.
 
         `required` says whether the absence of a required location is a violation. `proven` is what was found in
@@ -106,7 +106,7 @@ class _Document:
             return None
         return cls(root, names | set(vocabulary.canonical))
 
-    def look(self, body: bytes, *, required: bool, proven: Splice | None) -> Seen | None:
+    def look(self, body: bytes, *, required: bool, proven: ProvenPrefix | None) -> Seen | None:
         check = self._check
         if check.of_characters(body, ascii_only=body.isascii()):
             return None

@@ -20,12 +20,12 @@ import ijson
 import xxhash
 
 from gateway.stages.locators import Node, Role, escape
+from gateway.stages.prefix import ProvenPrefix
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
-from gateway.stages.splice import Splice
-from gateway.stages.strict import Sieve
+from gateway.stages.steps import Steps
+from gateway.stages.strict import StrictFilter
 from gateway.stages.syntax import MAX_DEPTH, PROTOTYPE
-from gateway.stages.turns import Turns
 
 # An object whose every name counts may hold so many; past that nothing bounded can tell that all are different.
 MAX_NAMES = 50_000
@@ -37,9 +37,11 @@ _WEIGHT, _ELEMENT = Role.WEIGHT, Role.ELEMENT
 _CONTAINERS: dict[str, Any] = {"start_map": {}, "start_array": []}
 
 
-def judge_name_by_name(body: bytes, root: Node, rules: RuleBook, splice: Splice | None = None) -> Turns[Reason | None]:
-    """Judge a whole body in turns; returns what `IncrementalJudge.finish` does."""
-    judge = IncrementalJudge(root, rules, splice)
+def judge_name_by_name(
+    body: bytes, root: Node, rules: RuleBook, prefix: ProvenPrefix | None = None
+) -> Steps[Reason | None]:
+    """Judge a whole body in steps; returns what `IncrementalJudge.finish` does."""
+    judge = IncrementalJudge(root, rules, prefix)
     for start in range(0, len(body), PIECE):
         yield from judge.feed(body[start : start + PIECE])
         yield
@@ -81,13 +83,13 @@ class _Frame:
 
 
 class IncrementalJudge:
-    """Judges one document. `splice` says what was proven of its array before, and stands for its first element."""
+    """Judges one document. `prefix` says what was proven of its array before, and stands for its first element."""
 
-    def __init__(self, root: Node, rules: RuleBook, splice: Splice | None = None) -> None:
+    def __init__(self, root: Node, rules: RuleBook, prefix: ProvenPrefix | None = None) -> None:
         self._root = root
         self._rules = rules
-        self._splice = splice
-        self._sieve = Sieve()
+        self._prefix = prefix
+        self._filter = StrictFilter()
         self._events = ijson.sendable_list()
         self._parser = ijson.basic_parse_coro(self._events)
         self._stack: list[_Frame] = []
@@ -105,16 +107,16 @@ class IncrementalJudge:
         """The reason about the whole document that is known so far, of a document that may turn out to be no JSON."""
         return self._reason
 
-    def feed(self, piece: bytes) -> Turns[None]:
-        """Judge the next bytes in turns; best no more than `PIECE` at once."""
+    def feed(self, piece: bytes) -> Steps[None]:
+        """Judge the next bytes in steps; best no more than `PIECE` at once."""
         yield from self._guarded(self._send(piece))
 
-    def finish(self) -> Turns[Reason | None]:
-        """Judge in turns what is left; returns the reason about the whole document, None when the findings say all."""
+    def finish(self) -> Steps[Reason | None]:
+        """Judge in steps what is left; returns the reason about the whole document, None when the findings say all."""
         yield from self._guarded(self._close())
         return Reason.UNPARSEABLE if self._broken else self._reason
 
-    def _guarded(self, work: Turns[None]) -> Turns[None]:
+    def _guarded(self, work: Steps[None]) -> Steps[None]:
         if self._broken:
             return
         try:
@@ -123,27 +125,27 @@ class IncrementalJudge:
             # SystemError, ArithmeticError: numbers of thousands of digits, which Python does not read.
             self._broken = True
 
-    def _send(self, piece: bytes) -> Turns[None]:
-        data = self._sieve.pass_on(piece)
+    def _send(self, piece: bytes) -> Steps[None]:
+        data = self._filter.pass_on(piece)
         if data:
             self._parser.send(data)
             yield from self._take_events()
 
-    def _close(self) -> Turns[None]:
-        data = self._sieve.finish()
+    def _close(self) -> Steps[None]:
+        data = self._filter.finish()
         if data:
             self._parser.send(data)
         self._parser.close()
         yield from self._take_events()
 
-    def _take_events(self) -> Turns[None]:
+    def _take_events(self) -> Steps[None]:
         events = self._events
         for start in range(0, len(events), _STRETCH):
             yield from self._take(events[start : start + _STRETCH])
             yield
         del events[:]
 
-    def _take(self, events: list[tuple[str, Any]]) -> Turns[None]:
+    def _take(self, events: list[tuple[str, Any]]) -> Steps[None]:
         due = self._rules.looked_at + _STRETCH
         for event, value in events:
             if self._rules.looked_at > due:  # one event may ask for hundreds of locations
@@ -199,7 +201,7 @@ class IncrementalJudge:
             node: Node | None = self._root
             value = _as_orjson(value)
         else:
-            if self._is_spliced(value):
+            if self._is_prefix(value):
                 return
             value = _as_orjson(value)
             node = self._arrive(value)
@@ -242,23 +244,23 @@ class IncrementalJudge:
             elif not good and check.role is _ELEMENT:
                 self._stack[-1].add(check.location, None)
 
-    def _is_spliced(self, value: Any) -> bool:
-        """Take the splice's findings where its stand-in comes, the first element of its array."""
-        splice, frame = self._splice, self._stack[-1]
-        if splice is None or value is not None or frame.node is not splice.node or frame.index != -1:
+    def _is_prefix(self, value: Any) -> bool:
+        """Take the prefix's findings where its stand-in comes, the first element of its array."""
+        prefix, frame = self._prefix, self._stack[-1]
+        if prefix is None or value is not None or frame.node is not prefix.node or frame.index != -1:
             return False
-        self._splice = None
-        frame.index = splice.count - 1
-        self._rules.findings.extend(splice.findings)
-        if splice.location in frame.sums:
-            frame.sums[splice.location] = splice.total
+        self._prefix = None
+        frame.index = prefix.count - 1
+        self._rules.findings.extend(prefix.findings)
+        if prefix.location in frame.sums:
+            frame.sums[prefix.location] = prefix.total
         return True
 
     # Places.
 
-    def _where(self, rest: str = "") -> str:
-        """Return the JSON Pointer of the value that is read now, or of what should be at `rest` below it."""
-        return "".join("/" + frame.step() for frame in self._stack) + rest
+    def _where(self, below: str = "") -> str:
+        """Return the JSON Pointer of the value that is read now, or of what should be `below` it."""
+        return "".join("/" + frame.step() for frame in self._stack) + below
 
 
 def _digest(name: str) -> bytes:

@@ -60,7 +60,7 @@ def escape(segment: str) -> str:
 class Pointer:
     """A place in a document: `step` below `above`, which is None for the whole document.
 
-    Called, it makes the JSON Pointer, with `rest` behind it. It is text only where a finding is listed: names can be
+    Called, it makes the JSON Pointer, with `below` behind it. It is text only where a finding is listed: names can be
     long, and what stands below them can be a great many values.
     """
 
@@ -73,19 +73,19 @@ class Pointer:
     @classmethod
     def of(cls, path: Iterable[str]) -> "Pointer":
         """Return the place at a path from the root of the document."""
-        place = cls()
+        pointer = cls()
         for step in path:
-            place = cls(place, step)
-        return place
+            pointer = cls(pointer, step)
+        return pointer
 
-    def __call__(self, rest: str = "") -> str:
-        """Return the JSON Pointer as text."""
+    def __call__(self, below: str = "") -> str:
+        """Return the JSON Pointer as text, with `below` behind it."""
         steps = []
-        place = self
-        while place._above is not None:
-            steps.append(place._step)
-            place = place._above
-        return pointer_to(reversed(steps)) + rest
+        pointer = self
+        while pointer._above is not None:
+            steps.append(pointer._step)
+            pointer = pointer._above
+        return pointer_to(reversed(steps)) + below
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A required location: `name` is the next step of its path, `rest` its whole path from here as a pointer."""
+    """A required location: `name` is the next step of its path, `below` its whole path from here as a pointer."""
 
     location: int
     name: str
-    rest: str
+    below: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +190,17 @@ class Plan:
         tolerance: float | None = None,
     ) -> "Plan":
         """Lay the locations, and the path of the fund id in the body, into one plan."""
-        places = tuple(locations)
+        numbered = tuple(locations)
         routes = [
             route
-            for number, location in enumerate(places)
+            for number, location in enumerate(numbered)
             for route in _routes(number, location, weights=tolerance is not None)
         ]
         if fund is not None:
             routes.append(_Route(fund, Check(Role.FUND, -1)))
-        queries = tuple((i, place) for i, place in enumerate(places) if place.shape is Shape.QUERY)
+        queries = tuple((i, location) for i, location in enumerate(numbered) if location.shape is Shape.QUERY)
         root = _lay(routes, 0) if routes else None
-        return cls(places, root, queries, tolerance, fund, _array(places, root))
+        return cls(numbered, root, queries, tolerance, fund, _array(numbered, root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,18 +265,18 @@ def _lay(routes: list[_Route], depth: int) -> Node:
         ),
         elements=below(EVERY, None),
         required=tuple(
-            Absence(route.check.location, rest[0], pointer_to(rest))
+            Absence(route.check.location, steps_below[0], pointer_to(steps_below))
             for route in going
             if route.required and route.check is not None
             # What is required is a whole location, whose path is a pointer.
-            if (rest := [step for step in route.path[depth:] if isinstance(step, str)])
+            if (steps_below := [step for step in route.path[depth:] if isinstance(step, str)])
         ),
     )
 
 
 def _array(locations: tuple[Location, ...], root: Node | None) -> Array | None:
     """Return the array that can be judged window by window: the only one, at a plain path, with plain elements."""
-    found = [(i, place) for i, place in enumerate(locations) if place.shape is Shape.EACH]
+    found = [(i, location) for i, location in enumerate(locations) if location.shape is Shape.EACH]
     if len(found) != 1 or root is None or EVERY in found[0][1].path:
         return None
     number, location = found[0]

@@ -1,6 +1,6 @@
 """The rule book: what is asked of the values at a node, and what is wrong with them. The judges of a body only walk.
 
-`where` makes the JSON Pointer of the value that is judged, with `rest` behind it; it is only called for findings that
+`where` makes the JSON Pointer of the value that is judged, with `below` behind it; it is only called for findings that
 are listed.
 """
 
@@ -21,8 +21,8 @@ _STAGE, _WEIGHT, _FUND, _EACH = Role.STAGE, Role.WEIGHT, Role.FUND, Role.EACH
 class Where(Protocol):
     """Makes the JSON Pointer of a value."""
 
-    def __call__(self, rest: str = "") -> str:
-        """Return the pointer as text, with `rest` behind it."""
+    def __call__(self, below: str = "") -> str:
+        """Return the pointer as text, with `below` behind it."""
 
 
 class RuleBook:
@@ -130,7 +130,7 @@ class RuleBook:
 
     def _absent(self, absences: Iterable[Absence], where: Where) -> None:
         for absence in absences:
-            self._missing(absence.location, partial(where, absence.rest))
+            self._missing(absence.location, partial(where, absence.below))
 
     def _missing(self, location: int, where: Callable[[], str]) -> None:
         self.findings.values += 1

@@ -25,7 +25,7 @@ _STRING_OR_MANY_DIGITS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|(?<![0-9])([0-9]{%d
 _HIGH, _LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 
 
-class Sieve:
+class StrictFilter:
     """Passes the bytes of one document on, in order. Raises ValueError at what is no JSON."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ import xxhash
 
 from gateway.stages.position import Position
 from gateway.stages.reasons import Reason
-from gateway.stages.turns import Turns
+from gateway.stages.steps import Steps
 
 MAX_VIOLATIONS = 20
 MAX_VALUE_LENGTH = 64
@@ -146,8 +146,8 @@ class Findings:
         """How many different findings are kept so far, at most `MAX_VIOLATIONS`."""
         return len(self._groups)
 
-    def settle(self) -> Turns[None]:
-        """Find the suggestions in turns, which a verdict has to wait for otherwise."""
+    def settle(self) -> Steps[None]:
+        """Find the suggestions in steps, which a verdict has to wait for otherwise."""
         for group in self._groups.values():
             group.settle()
             yield

@@ -10,33 +10,33 @@ judge as well.
 
 from dataclasses import replace
 
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.cutter import Cutter
 from gateway.stages.density import is_dense
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import PIECE, IncrementalJudge
-from gateway.stages.judge import Judge
 from gateway.stages.locators import Node
 from gateway.stages.position import position_of_fault
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
-from gateway.stages.turns import Turns
+from gateway.stages.steps import Steps
 from gateway.stages.verdict import MAX_VIOLATIONS, Findings
 
 _SHORT = 2 * 1024  # a body that one parse judges faster than any machinery
 
 
 class BodyJudge:
-    """Judges one body, in turns. Its findings are added to `findings` at the end, or when asked for."""
+    """Judges one body, in steps. Its findings are added to `findings` at the end, or when asked for."""
 
-    def __init__(self, judge: Judge, root: Node, findings: Findings, *, required: bool) -> None:
-        self._judge = judge
+    def __init__(self, compiled: CompiledPlan, root: Node, findings: Findings, *, required: bool) -> None:
+        self._compiled = compiled
         self._root = root
         self._findings = findings
         self._required = required
         self._buffer = bytearray()
         self._cutter: Cutter | None = None
         self._stream: IncrementalJudge | None = None
-        self._windowed = judge.fast.has_elements
+        self._windowed = compiled.fast.has_elements
         self._parsed = 0
 
     @property
@@ -52,23 +52,23 @@ class BodyJudge:
         """Whether something is wrong that can be reported, whatever is still to come."""
         stream, cutter = self._stream, self._cutter
         return (stream is not None and stream.certain) or (
-            cutter is not None and (cutter.ambiguous or cutter.splice.findings.count > 0)
+            cutter is not None and (cutter.ambiguous or cutter.prefix.findings.count > 0)
         )
 
     @property
     def enough(self) -> bool:
         """Whether as many different findings are known as a report lists."""
         cutter = self._cutter if self._stream is None else None
-        later = cutter.splice.findings.distinct if cutter is not None else 0
+        later = cutter.prefix.findings.distinct if cutter is not None else 0
         return max(self._findings.distinct, later) >= MAX_VIOLATIONS
 
-    def feed(self, data: bytes) -> Turns[None]:
+    def feed(self, data: bytes) -> Steps[None]:
         """Take the next bytes."""
         self._buffer += data
         if self._stream is not None:
             yield from self._feed_stream(self._stream)
             return
-        if self._cutter is None and self._windowed and len(self._buffer) > self._judge.sizes.window:
+        if self._cutter is None and self._windowed and len(self._buffer) > self._compiled.sizes.window:
             yield from self._find()
             self._windowed = self._cutter is not None
         if self._cutter is not None:
@@ -76,10 +76,10 @@ class BodyJudge:
             yield from self._cutter.cut(self._buffer)
             if self._cutter.stuck:
                 yield from self._go_over()
-        elif len(self._buffer) > self._judge.sizes.collected:
+        elif len(self._buffer) > self._compiled.sizes.collected:
             yield from self._go_over()
 
-    def finish(self) -> Turns[Reason | None]:
+    def finish(self) -> Steps[Reason | None]:
         """Judge what is left, and return the reason about the whole body, None when the findings say all."""
         whole = None
         if self._stream is not None:
@@ -97,7 +97,7 @@ class BodyJudge:
             self._findings.position = position_of_fault(whole) if whole is not None else None
         return reason
 
-    def give_up(self) -> Turns[Reason | None]:
+    def give_up(self) -> Steps[Reason | None]:
         """Add what was found so far to the findings, the body not having been seen to its end."""
         cutter, reason = self._cutter, None
         if self._stream is not None:
@@ -105,17 +105,17 @@ class BodyJudge:
             reason = self._stream.reason
         elif cutter is not None:
             # What the head holds comes first. A sum may not be complete, and what is required may still come.
-            judge, plan = self._judge, replace(self._judge.plan, tolerance=None)
+            compiled, plan = self._compiled, replace(self._compiled.plan, tolerance=None)
             head = cutter.closed_head
-            reason = yield from judge_document(head, plan, judge.vocabulary, self._findings, required=False)
-            self._findings.extend(cutter.splice.findings)
+            reason = yield from judge_document(head, plan, compiled.vocabulary, self._findings, required=False)
+            self._findings.extend(cutter.prefix.findings)
         return Reason.AMBIGUOUS_JSON if cutter is not None and cutter.ambiguous else reason
 
-    def _find(self) -> Turns[None]:
-        self._cutter, parsed = yield from Cutter.find(self._judge, self._buffer, required=self._required)
+    def _find(self) -> Steps[None]:
+        self._cutter, parsed = yield from Cutter.find(self._compiled, self._buffer, required=self._required)
         self._parsed += parsed
 
-    def _judge_rest(self, cutter: Cutter | None) -> Turns[Reason | None]:
+    def _judge_rest(self, cutter: Cutter | None) -> Steps[Reason | None]:
         """Judge what is kept as a document, the proven elements replaced by their stand-in."""
         if cutter is not None:
             yield from cutter.close(self._buffer)
@@ -127,22 +127,22 @@ class BodyJudge:
             yield from self._flush(self._stream)
             return (yield from self._stream.finish())
         body = bytes(self._buffer) if cutter is None else cutter.stand_in(self._buffer)
-        splice = None if cutter is None else cutter.splice_if_any
-        judge = self._judge
+        prefix = None if cutter is None else cutter.prefix_if_any
+        compiled = self._compiled
         self._parsed += len(body)
         return (
             yield from judge_document(
-                body, judge.plan, judge.vocabulary, self._findings, required=self._required, splice=splice
+                body, compiled.plan, compiled.vocabulary, self._findings, required=self._required, prefix=prefix
             )
         )
 
     def _is_all_good(self, cutter: Cutter | None) -> bool:
         """Whether a fast look at what is kept, without the proven elements, is enough; then its findings are added."""
-        fast, proven, body = self._judge.fast, None, bytes(self._buffer)
-        if not fast.has_document or len(body) > self._judge.sizes.window:
+        fast, proven, body = self._compiled.fast, None, bytes(self._buffer)
+        if not fast.has_document or len(body) > self._compiled.sizes.window:
             return False
-        if cutter is not None and cutter.splice.count:
-            proven = cutter.splice
+        if cutter is not None and cutter.prefix.count:
+            proven = cutter.prefix
             if cutter.ambiguous or proven.findings.count or body[:1] != b"]":
                 return False
             body = cutter.head + body
@@ -155,29 +155,29 @@ class BodyJudge:
         findings.fund = seen.fund if seen.fund is not None else findings.fund
         return True
 
-    def _go_over(self) -> Turns[None]:
+    def _go_over(self) -> Steps[None]:
         """Hand over to the incremental judge, what was proven replaced by its stand-in."""
-        judge, cutter = self._judge, self._cutter
-        rules = RuleBook(judge.plan, judge.vocabulary, self._findings, required=self._required)
-        splice = cutter.splice_if_any if cutter is not None else None
-        self._stream = IncrementalJudge(self._root, rules, splice)
+        compiled, cutter = self._compiled, self._cutter
+        rules = RuleBook(compiled.plan, compiled.vocabulary, self._findings, required=self._required)
+        prefix = cutter.prefix_if_any if cutter is not None else None
+        self._stream = IncrementalJudge(self._root, rules, prefix)
         if cutter is not None:
             # By itself: a piece that is no JSON brings nothing with it, and what was proven is certain.
-            rest, self._buffer = self._buffer, bytearray(cutter.stand_in(bytearray()))
+            tail, self._buffer = self._buffer, bytearray(cutter.stand_in(bytearray()))
             yield from self._flush(self._stream)
-            self._buffer = rest
+            self._buffer = tail
         yield from self._feed_stream(self._stream)
 
-    def _feed_stream(self, stream: IncrementalJudge) -> Turns[None]:
+    def _feed_stream(self, stream: IncrementalJudge) -> Steps[None]:
         # Only whole pieces: the parser reads a token again from its beginning with every piece of it.
         while len(self._buffer) >= PIECE:
             yield from self._feed_piece(stream)
 
-    def _flush(self, stream: IncrementalJudge) -> Turns[None]:
+    def _flush(self, stream: IncrementalJudge) -> Steps[None]:
         while self._buffer:
             yield from self._feed_piece(stream)
 
-    def _feed_piece(self, stream: IncrementalJudge) -> Turns[None]:
+    def _feed_piece(self, stream: IncrementalJudge) -> Steps[None]:
         piece = bytes(self._buffer[:PIECE])
         del self._buffer[:PIECE]
         self._parsed += len(piece)

@@ -176,7 +176,7 @@ class EndpointMetrics:
     def observe(self, decision: Decision, seconds: float) -> None:
         """Count one inspected request, whose judging took `seconds`."""
         verdict = decision.verdict
-        self._validations[decision.standing.effective, decision.result].inc()
+        self._validations[decision.enforcement.effective, decision.result].inc()
         self._duration.observe(seconds)
         if verdict.values:
             self._values.inc(verdict.values)

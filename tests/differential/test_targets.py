@@ -19,7 +19,7 @@ from support.wire import request
 from gateway.proxy.request import origin_form
 from gateway.rollout.endpoints import Endpoint, EndpointTable
 from gateway.rollout.policy import Mode
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.vocabulary import Vocabulary
 
@@ -94,8 +94,8 @@ def test_an_endpoint_that_alone_enforces_is_not_hidden_by_another(
     only: str, targets: list[str], readers: Readers
 ) -> None:
     """A target that one reader takes for the endpoint that enforces is that endpoint, whatever others take it for."""
-    judge = Judge(Plan.of([Location(Shape.VALUE, ("stage",))]), Vocabulary())
-    table = EndpointTable(Endpoint(p, Mode.ENFORCE if p == only else Mode.OFF, judge) for p in PATTERNS)
+    compiled = CompiledPlan(Plan.of([Location(Shape.VALUE, ("stage",))]), Vocabulary())
+    table = EndpointTable(Endpoint(p, Mode.ENFORCE if p == only else Mode.OFF, compiled) for p in PATTERNS)
     plain = {path for target in targets if (path := origin_form(target)[0]).startswith("/")}
     hidden = {}
     for target, found in readers.read(plain, 1).items():

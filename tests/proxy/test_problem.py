@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.proxy.problem import problem, refusal
-from gateway.rollout.decision import Decision, Result, Standing
+from gateway.rollout.decision import Decision, Enforcement, Result
 from gateway.rollout.policy import Mode
 from gateway.stages.reasons import Reason
 from gateway.stages.verdict import Findings, Verdict, whole_request
@@ -17,7 +17,7 @@ VOCABULARY = Vocabulary(DEFAULT_CANONICAL, default_aliases(DEFAULT_CANONICAL))
 
 
 def refused(verdict: Verdict) -> dict[str, Any]:
-    decision = Decision("/a/:id", Standing(Mode.ENFORCE, Mode.ENFORCE), verdict, Result.REJECT, None)
+    decision = Decision("/a/:id", Enforcement(Mode.ENFORCE, Mode.ENFORCE), verdict, Result.REJECT, None)
     document: dict[str, Any] = json.loads(refusal(decision, "/a/7", "mine", VOCABULARY).body)
     return document
 

@@ -6,18 +6,18 @@ from typing import NamedTuple
 import pytest
 import xxhash
 
-from gateway.rollout.decision import Decision, Result, Standing
+from gateway.rollout.decision import Decision, Enforcement, Result
 from gateway.rollout.endpoints import Endpoint, Match
 from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Operation, Policy
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.reasons import Reason
 from gateway.stages.verdict import Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-JUDGE = Judge(Plan.of([Location(Shape.VALUE, ("stage",))]), Vocabulary())
+COMPILED = CompiledPlan(Plan.of([Location(Shape.VALUE, ("stage",))]), Vocabulary())
 PERCENT = 50
 IDS = [f"request-{i}" for i in range(100)]
 INSIDE = next(i for i in IDS if xxhash.xxh3_64_intdigest(i.encode()) % 10_000 < 5000)
@@ -67,7 +67,11 @@ def expected_of(method: str, cell: Cell) -> tuple[str, str | None]:
 
 def inspected(method: str, cell: Cell) -> Inspection:
     endpoint = Endpoint(
-        "/e", Mode(cell.mode), JUDGE, operation=Operation(cell.operation) if cell.operation else None, percent=PERCENT
+        "/e",
+        Mode(cell.mode),
+        COMPILED,
+        operation=Operation(cell.operation) if cell.operation else None,
+        percent=PERCENT,
     )
     policy = Policy(Vocabulary(), enforce_write_only=cell.write_only, dry_run=cell.dry_run)
     headers = [(b"Content-Type", b"application/json")]
@@ -99,10 +103,10 @@ def test_every_cell_of_the_decision(method: str) -> None:
             continue
         decision = inspection.finish()
         assert decision is not None, cell
-        assert (decision.standing.effective, decision.result) == (effective, result), cell
+        assert (decision.enforcement.effective, decision.result) == (effective, result), cell
         assert decision.refused is (result == "reject"), cell
         assert decision.status == ((400 if cell.override_header else 422) if result == "reject" else None), cell
-        assert (decision.standing.demoted is None) is (effective == decision.standing.mode), cell
+        assert (decision.enforcement.exempt is None) is (effective == decision.enforcement.mode), cell
 
 
 @pytest.mark.parametrize(
@@ -139,19 +143,19 @@ def test_the_status_of_a_refusal_is_that_of_its_reason(reason: Reason) -> None:
         "too_large": 413,
         "internal_error": 500,
     }
-    standing = Standing(Mode.ENFORCE, Mode.ENFORCE)
+    enforcement = Enforcement(Mode.ENFORCE, Mode.ENFORCE)
     verdict = whole_request(reason)
-    assert Decision("/e", standing, verdict, Result.REJECT, None).status == special.get(reason, 422)
+    assert Decision("/e", enforcement, verdict, Result.REJECT, None).status == special.get(reason, 422)
     for result in (Result.PASS, Result.WARN, Result.WOULD_REJECT):
-        assert Decision("/e", standing, Verdict(), result, None).status is None
+        assert Decision("/e", enforcement, Verdict(), result, None).status is None
 
 
 def test_the_gate_is_asked_only_when_it_decides() -> None:
     """Key and bucket are told when the percentage was asked, and not when something else decided before."""
     asked = inspected("POST", Cell("enforce", None, False, "write", False, False, False, True)).finish()
     assert asked is not None
-    assert asked.standing.key == OUTSIDE
-    assert asked.standing.bucket == xxhash.xxh3_64_intdigest(OUTSIDE.encode()) % 10_000
+    assert asked.enforcement.key == OUTSIDE
+    assert asked.enforcement.bucket == xxhash.xxh3_64_intdigest(OUTSIDE.encode()) % 10_000
     unasked = inspected("POST", Cell("warn", None, False, "write", False, False, False, True)).finish()
     assert unasked is not None
-    assert unasked.standing == Standing(Mode.WARN, Mode.WARN)
+    assert unasked.enforcement == Enforcement(Mode.WARN, Mode.WARN)

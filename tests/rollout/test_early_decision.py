@@ -16,7 +16,7 @@ from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
 from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
-from gateway.stages.judge import Judge, Sizes
+from gateway.stages.compiled import CompiledPlan, Sizes
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.reasons import Reason
 from gateway.stages.vocabulary import Vocabulary
@@ -54,8 +54,8 @@ class Ask:
     length: int | None = None
 
     def opened(self, *chunks: bytes) -> Inspection:
-        judge = Judge(self.plan, self.policy.vocabulary, SMALL)
-        endpoint = Endpoint("/e", self.mode, judge, fund=self.fund, percent=self.percent)
+        compiled = CompiledPlan(self.plan, self.policy.vocabulary, SMALL)
+        endpoint = Endpoint("/e", self.mode, compiled, fund=self.fund, percent=self.percent)
         head = Head(self.method, "/e", self.query, by_name(self.headers), self.request_id, True, self.length)
         inspection = Inspection(head, Match(endpoint, {}), self.policy)
         for chunk in chunks:

@@ -6,15 +6,15 @@ from gateway.rollout.endpoints import (
     Endpoint,
     EndpointTable,
     FundSource,
+    matched_form,
     pattern_problem,
-    shape_of,
 )
 from gateway.rollout.policy import Mode, Operation
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.vocabulary import Vocabulary
 
-JUDGE = Judge(Plan.of([Location(Shape.QUERY, name="stage")]), Vocabulary())
+COMPILED = CompiledPlan(Plan.of([Location(Shape.QUERY, name="stage")]), Vocabulary())
 STRATEGIES = "/api/portfolio/strategies"
 STRATEGY = "/api/portfolio/strategies/:id"
 COMPANIES = "/api/funds/:fundId/companies"
@@ -22,7 +22,7 @@ COMPANIES = "/api/funds/:fundId/companies"
 
 def table(**modes: Mode) -> EndpointTable:
     patterns = {"strategies": STRATEGIES, "strategy": STRATEGY, "companies": COMPANIES}
-    return EndpointTable(Endpoint(p, modes.get(name, Mode.WARN), JUDGE) for name, p in patterns.items())
+    return EndpointTable(Endpoint(p, modes.get(name, Mode.WARN), COMPILED) for name, p in patterns.items())
 
 
 def found(endpoints: EndpointTable, path: str) -> tuple[str, bool] | None:
@@ -197,7 +197,7 @@ def test_the_leftmost_literal_segment_decides(path: str, pattern: str) -> None:
     """Between patterns that match, the one with a literal segment further left wins, in any order of them."""
     patterns = ["/:w/:x/:y", "/:w/x/d", "/a/:x/c", "/a/b/:y"]
     for order in (patterns, patterns[::-1]):
-        assert found(EndpointTable(Endpoint(p, Mode.WARN, JUDGE) for p in order), path) == (pattern, False)
+        assert found(EndpointTable(Endpoint(p, Mode.WARN, COMPILED) for p in order), path) == (pattern, False)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_parameters_come_decoded_in_their_own_case(path: str, fund: str) -> None
 
 def test_the_root_can_be_an_endpoint() -> None:
     """The pattern `/` matches the root alone."""
-    endpoints = EndpointTable([Endpoint("/", Mode.WARN, JUDGE)])
+    endpoints = EndpointTable([Endpoint("/", Mode.WARN, COMPILED)])
     assert found(endpoints, "/") == ("/", False)
     assert found(endpoints, "//") == ("/", True)
     assert found(endpoints, "/x") is None
@@ -240,18 +240,18 @@ def test_a_bad_pattern_is_told(pattern: str) -> None:
 
 def test_patterns_of_one_shape_match_the_same_paths() -> None:
     """Case, a trailing slash and the names of parameters make no difference to what a pattern matches."""
-    assert shape_of("/A/:x/") == shape_of("/a/:other") != shape_of("/a/x")
+    assert matched_form("/A/:x/") == matched_form("/a/:other") != matched_form("/a/x")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 def test_the_operation_follows_the_method_unless_it_is_set(method: str) -> None:
     """Without an operation GET, HEAD and OPTIONS read and the others write."""
     expected = Operation.READ if method in {"GET", "HEAD", "OPTIONS"} else Operation.WRITE
-    assert Endpoint("/", Mode.WARN, JUDGE).operation_of(method) is expected
+    assert Endpoint("/", Mode.WARN, COMPILED).operation_of(method) is expected
     for operation in Operation:
-        assert Endpoint("/", Mode.WARN, JUDGE, operation=operation).operation_of(method) is operation
+        assert Endpoint("/", Mode.WARN, COMPILED, operation=operation).operation_of(method) is operation
 
 
 def test_a_fund_id_stands_nowhere_by_default() -> None:
     """An endpoint without a fund source has none."""
-    assert Endpoint("/", Mode.WARN, JUDGE).fund == FundSource(None, None, None)
+    assert Endpoint("/", Mode.WARN, COMPILED).fund == FundSource(None, None, None)

@@ -18,7 +18,7 @@ from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
 from gateway.rollout.inspection import Head, Inspection, by_name
 from gateway.rollout.policy import Mode, Policy
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Check, Location, Node, Plan, Role, Shape
 from gateway.stages.reasons import Reason
 from gateway.stages.verdict import Violation
@@ -69,7 +69,7 @@ class Request:
         length = len(self.body) if self.sized else None
         head = Head(self.method, "/e", self.query, by_name(self.headers), "request-7", bool(self.body), length)
         endpoint = Endpoint(
-            "/e", self.mode, Judge(self.plan, self.policy.vocabulary), fund=self.fund, percent=self.percent
+            "/e", self.mode, CompiledPlan(self.plan, self.policy.vocabulary), fund=self.fund, percent=self.percent
         )
         return Inspection(head, Match(endpoint, self.parameters, self.ambiguous), self.policy)
 
@@ -178,7 +178,7 @@ def test_a_chunked_body_may_turn_out_empty() -> None:
     """A body announced without a length that brings no bytes is no body, whatever its headers say."""
     head = Head("POST", "/e", "", {}, "id", has_body=True)
     inspection = Inspection(
-        head, Match(Endpoint("/e", Mode.ENFORCE, Judge(PLAN, Vocabulary())), {}), Policy(Vocabulary())
+        head, Match(Endpoint("/e", Mode.ENFORCE, CompiledPlan(PLAN, Vocabulary())), {}), Policy(Vocabulary())
     )
     inspection.feed(b"")
     assert inspection.wants_body
@@ -272,8 +272,8 @@ def test_the_key_of_the_gate(request_: Request, key: str, fund: str | None, expe
     """The percentage goes by the configured key, and by the request id where that is absent."""
     decision = replace(request_, policy=Policy(Vocabulary(), enforcement_key=key)).decided()
     assert decision.fund == fund
-    assert decision.standing.key == expected
-    assert decision.standing.bucket == xxhash.xxh3_64_intdigest(expected.encode()) % 10_000
+    assert decision.enforcement.key == expected
+    assert decision.enforcement.bucket == xxhash.xxh3_64_intdigest(expected.encode()) % 10_000
 
 
 def test_a_key_in_the_body_holds_the_request_until_it_is_known() -> None:

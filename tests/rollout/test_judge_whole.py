@@ -15,7 +15,7 @@ from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode, Policy
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.reasons import Reason
 from gateway.stages.vocabulary import Vocabulary
@@ -29,7 +29,7 @@ MOST_SECONDS = 0.05
 POLICY = Policy(Vocabulary(), max_body_bytes=LIMIT, enforcement_key="fundId")
 NAMED = {b"content-type": [b"application/json"]}
 ENDPOINTS = [
-    Endpoint("/e", mode, Judge(plan, POLICY.vocabulary), fund=fund, percent=50)
+    Endpoint("/e", mode, CompiledPlan(plan, POLICY.vocabulary), fund=fund, percent=50)
     for plan in plans()
     for mode in (Mode.WARN, Mode.ENFORCE)
     for fund in (FundSource(query="f"), FundSource(body=plan.fund))
@@ -44,7 +44,7 @@ class _Broken(Vocabulary):
 
 
 def endpoint(plan: Plan = PLAN, mode: Mode = Mode.ENFORCE) -> Endpoint:
-    return Endpoint("/e", mode, Judge(plan, POLICY.vocabulary), fund=FundSource(body=plan.fund))
+    return Endpoint("/e", mode, CompiledPlan(plan, POLICY.vocabulary), fund=FundSource(body=plan.fund))
 
 
 def inspection(
@@ -71,9 +71,9 @@ def usual(body: bytes, inspected: Inspection) -> Decision | None:
 def test_one_look_decides_as_the_usual_way(seed: int, number: int, sized: bool) -> None:
     """What a look takes has the decision of the usual way; of what it does not take nothing is left behind."""
     random, to = Random(seed), ENDPOINTS[number]
-    body = Writer(random).document(to.judge.plan)
+    body = Writer(random).document(to.compiled.plan)
     method = random.choice(["POST", "GET", "PATCH"])
-    note(f"{body!r}\n{to.judge.plan.locations}, {to.fund}, {method}")
+    note(f"{body!r}\n{to.compiled.plan.locations}, {to.fund}, {method}")
     wanted = usual(body, inspection(body, to, method=method, query="f=q", sized=sized))
     inspected = inspection(body, to, method=method, query="f=q", sized=sized)
     taken = inspected.judge_whole(body)
@@ -141,7 +141,7 @@ def test_a_good_body_does_not_excuse_the_query() -> None:
 
 def test_a_judge_that_fails_takes_nothing() -> None:
     """A fault while a good body is looked at is no pass: the usual way tells of it."""
-    to = Endpoint("/e", Mode.ENFORCE, Judge(PLAN, _Broken()))
+    to = Endpoint("/e", Mode.ENFORCE, CompiledPlan(PLAN, _Broken()))
     body = GOOD.replace(b"seed", b"x")
     inspected = inspection(body, to)
     assert not inspected.judge_whole(body)

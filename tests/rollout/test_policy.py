@@ -5,12 +5,12 @@ import itertools
 import pytest
 
 from gateway.rollout.policy import (
-    Demotion,
+    Exemption,
     Mode,
     Operation,
     Policy,
     blocks_by_method,
-    demotion,
+    exemption,
     less_strict,
     stricter,
 )
@@ -48,20 +48,20 @@ def test_reads_never_block(method: str, blocks: bool) -> None:
 @pytest.mark.parametrize(
     ("method", "operation", "write_only", "override", "expected"),
     [
-        ("GET", Operation.WRITE, False, False, Demotion.READ_METHOD),
-        ("GET", Operation.WRITE, True, False, Demotion.READ_METHOD),
-        ("GET", Operation.READ, True, False, Demotion.READ_METHOD),
+        ("GET", Operation.WRITE, False, False, Exemption.READ_METHOD),
+        ("GET", Operation.WRITE, True, False, Exemption.READ_METHOD),
+        ("GET", Operation.READ, True, False, Exemption.READ_METHOD),
         ("GET", Operation.WRITE, True, True, None),
-        ("GET", Operation.READ, True, True, Demotion.READ_OPERATION),
-        ("POST", Operation.READ, True, False, Demotion.READ_OPERATION),
+        ("GET", Operation.READ, True, True, Exemption.READ_OPERATION),
+        ("POST", Operation.READ, True, False, Exemption.READ_OPERATION),
         ("POST", Operation.READ, False, False, None),
         ("POST", Operation.WRITE, True, False, None),
         ("DELETE", Operation.WRITE, False, False, None),
     ],
 )
 def test_what_makes_enforce_act_as_warn(
-    method: str, operation: Operation, write_only: bool, override: bool, expected: Demotion | None
+    method: str, operation: Operation, write_only: bool, override: bool, expected: Exemption | None
 ) -> None:
     """A read method demotes, and a read operation does while enforceWriteOnly is on."""
     policy = Policy(Vocabulary(), enforce_write_only=write_only)
-    assert demotion(method, operation, policy, method_override=override) is expected
+    assert exemption(method, operation, policy, method_override=override) is expected

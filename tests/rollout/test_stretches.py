@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 from support.hostile import HOSTILE, HOSTILE_HEADS, KIB, Hostile
-from support.turns import lines, longest, most_calls
+from support.stretches import lines, longest, most_calls
 
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
 from gateway.rollout.inspection import Head, Inspection
 from gateway.rollout.policy import Mode, Policy
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.vocabulary import Vocabulary
 
 MOST_CALLS = 6000  # some thousands are about a millisecond
@@ -27,7 +27,9 @@ def inspected(hostile: Hostile, body: bytes) -> Iterator[None]:
     """Inspect a request as the proxy does; the first stretch is that of its head."""
     named = {b"content-type": [b"application/json"], b"content-encoding": [hostile.coding]}
     head = Head("POST", "/p", hostile.query, named, "id", has_body=bool(body), content_length=len(body) or None)
-    endpoint = Endpoint("/p", Mode.ENFORCE, Judge(hostile.plan, POLICY.vocabulary), fund=FundSource(query="fundId"))
+    endpoint = Endpoint(
+        "/p", Mode.ENFORCE, CompiledPlan(hostile.plan, POLICY.vocabulary), fund=FundSource(query="fundId")
+    )
     yield  # what is made once per configuration is not the request's
     inspection = Inspection(head, Match(endpoint, {}), POLICY)
     assert inspection.may_refuse

@@ -8,12 +8,12 @@ import pytest
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode, less_strict
 from gateway.server.overrides import Override, Overrides, Source
-from gateway.stages.judge import Judge
+from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.vocabulary import Vocabulary
 
 PATTERN = "/api/portfolio/strategies"
-JUDGE = Judge(Plan.of([Location(Shape.QUERY, name="stage")]), Vocabulary())
+COMPILED = CompiledPlan(Plan.of([Location(Shape.QUERY, name="stage")]), Vocabulary())
 PERSON, ALERT = (PATTERN, Source.PERSON), (PATTERN, Source.ALERT)
 
 
@@ -57,7 +57,7 @@ def clearing(by: str = "somebody", since: float = 1000) -> Override:
 
 
 def endpoint(mode: Mode = Mode.ENFORCE, pattern: str = PATTERN) -> Endpoint:
-    return Endpoint(pattern, mode, JUDGE)
+    return Endpoint(pattern, mode, COMPILED)
 
 
 def held(mode: Mode = Mode.WARN, until: float | None = None, since: float = 1000) -> Override:

@@ -7,7 +7,7 @@ from support.judges import body_judge, exact, meaning
 
 from gateway.stages.density import MAX_CONTAINERS, is_dense
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 
 EACH = Plan.of([Location(Shape.EACH, ("x",), field="stage")])
 KEYS = Plan.of([Location(Shape.KEYS, ("x",))])
@@ -39,8 +39,8 @@ def test_a_dense_body_is_never_parsed_at_once(
         library = __import__(f"gateway.stages.{module}", fromlist=["orjson"])
         monkeypatch.setattr(library, "orjson", _Noting(library.orjson, given))
     judge, findings = body_judge(plan)
-    at_once(judge.feed(text))
-    reason = at_once(judge.finish())
+    run_to_completion(judge.feed(text))
+    reason = run_to_completion(judge.finish())
     assert meaning(reason, findings) == expected
     assert not any(map(is_dense, given))
 

@@ -11,7 +11,7 @@ from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import fund_text
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Findings, Verdict, whole_request
 from gateway.stages.vocabulary import Vocabulary
 
@@ -33,7 +33,9 @@ def value(pointer: str, *, required: bool = False) -> Location:
 def judged(body: str | bytes, plan: Plan, *, required: bool = False, accept_aliases: bool = False) -> Verdict:
     findings = Findings()
     text = body.encode() if isinstance(body, str) else body
-    reason = at_once(judge_document(text, plan, Vocabulary(accept_aliases=accept_aliases), findings, required=required))
+    reason = run_to_completion(
+        judge_document(text, plan, Vocabulary(accept_aliases=accept_aliases), findings, required=required)
+    )
     return findings.verdict() if reason is None else whole_request(reason)
 
 

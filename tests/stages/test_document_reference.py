@@ -16,7 +16,7 @@ from support.length import examples
 
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import DEFAULT_ALIASES, DEFAULT_CANONICAL, Vocabulary
 
@@ -213,7 +213,7 @@ def actual(
 ) -> Outcome:
     findings = Findings()
     plan = Plan.of(locations, fund=fund, tolerance=tolerance)
-    reason = at_once(judge_document(text, plan, Vocabulary(), findings, required=required))
+    reason = run_to_completion(judge_document(text, plan, Vocabulary(), findings, required=required))
     if reason is not None:
         return reason.value, 1, [], 0, None
     verdict = findings.verdict()

@@ -11,7 +11,7 @@ from support.length import examples
 
 from gateway.stages.fast import FastPath
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Verdict
 
 KEYS = Plan.of([Location(Shape.KEYS, ("k",), required=True)], fund=("f",))
@@ -106,7 +106,7 @@ def test_a_good_body_is_looked_at_once(entries: int) -> None:
     body = b'{"f":7,"D":[%b],"x":1}' % b",".join([b'{"stage":"seed","w":0.5}'] * entries)
     judge, findings = body_judge(Plan.of(WEIGHED.locations, fund=("f",)))
     feed(judge, [body])
-    assert at_once(judge.finish()) is None
+    assert run_to_completion(judge.finish()) is None
     assert findings.verdict() == Verdict(values=entries, fund="7")
     assert judge.parsed <= len(body) + 200
 

@@ -7,7 +7,7 @@ from gateway.stages.incremental import MAX_NAMES, IncrementalJudge
 from gateway.stages.locators import Location, Plan, Shape, parse_pointer
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
@@ -91,15 +91,15 @@ def judged(text: str | bytes, plan: Plan) -> Reason | None:
     """Return what the incremental judge says of a whole document."""
     assert plan.root is not None
     judge = IncrementalJudge(plan.root, RuleBook(plan, Vocabulary(), Findings(), required=False))
-    at_once(judge.feed(text.encode() if isinstance(text, str) else text))
-    return at_once(judge.finish())
+    run_to_completion(judge.feed(text.encode() if isinstance(text, str) else text))
+    return run_to_completion(judge.finish())
 
 
 @pytest.mark.parametrize(("plan", "text"), AMBIGUOUS)
 def test_a_guarded_name_that_stands_twice_is_ambiguous(plan: Plan, text: str) -> None:
     """A name on the way to a stage, weight or fund id that stands twice, or `__proto__` beside one, is found."""
     assert judged(text, plan) is Reason.AMBIGUOUS_JSON
-    assert at_once(judge_document(text.encode(), plan, Vocabulary(), Findings())) is Reason.AMBIGUOUS_JSON
+    assert run_to_completion(judge_document(text.encode(), plan, Vocabulary(), Findings())) is Reason.AMBIGUOUS_JSON
 
 
 @pytest.mark.parametrize(("plan", "text"), PLAIN)
@@ -107,7 +107,7 @@ def test_a_name_elsewhere_may_stand_twice(plan: Plan, text: str) -> None:
     """Duplicates and `__proto__` where no location goes through are nobody's business."""
     assert judged(text, plan) is None
     findings = Findings()
-    assert at_once(judge_document(text.encode(), plan, Vocabulary(), findings)) is None
+    assert run_to_completion(judge_document(text.encode(), plan, Vocabulary(), findings)) is None
     assert findings.verdict().valid
 
 
@@ -139,7 +139,7 @@ def test_what_yajl_takes_and_orjson_does_not_is_unparseable(text: str | bytes) -
 def test_what_orjson_takes_or_only_finds_too_large_is_read(text: str) -> None:
     """Depth 1024, whole surrogate pairs and numbers out of range are no findings where nobody asks about them."""
     assert judged(text, VALUE) is None
-    assert at_once(judge_document(text.encode(), VALUE, Vocabulary(), Findings())) is None
+    assert run_to_completion(judge_document(text.encode(), VALUE, Vocabulary(), Findings())) is None
 
 
 def opened(plan: Plan, *pieces: bytes, required: bool = False) -> tuple[IncrementalJudge, Findings]:
@@ -147,7 +147,7 @@ def opened(plan: Plan, *pieces: bytes, required: bool = False) -> tuple[Incremen
     findings = Findings()
     judge = IncrementalJudge(plan.root, RuleBook(plan, Vocabulary(), findings, required=required))
     for piece in pieces:
-        at_once(judge.feed(piece))
+        run_to_completion(judge.feed(piece))
     return judge, findings
 
 
@@ -177,7 +177,7 @@ def test_a_reason_is_known_before_the_end() -> None:
     for rest, last in ((b"]}", Reason.AMBIGUOUS_JSON), (b"x", Reason.UNPARSEABLE)):
         judge, _ = opened(EACH, b'{"D":[],"D":[', rest)
         assert judge.reason is Reason.AMBIGUOUS_JSON
-        assert at_once(judge.finish()) is last
+        assert run_to_completion(judge.finish()) is last
 
 
 def test_what_is_required_is_missing_when_its_object_ends() -> None:
@@ -211,5 +211,9 @@ def test_a_number_of_many_digits_is_the_number_orjson_reads(form: str, digits: i
     text = f'{{"a":{{"b":{form % ("7" * digits)}}},"x":{form % ("7" * digits)}}}'.encode()
     judge, findings = opened(VALUE, *(text[start : start + size] for start in range(0, len(text), size)))
     exactly = Findings()
-    assert at_once(judge.finish()) is at_once(judge_document(text, VALUE, Vocabulary(), exactly)) is None
+    assert (
+        run_to_completion(judge.finish())
+        is run_to_completion(judge_document(text, VALUE, Vocabulary(), exactly))
+        is None
+    )
     assert findings.verdict() == exactly.verdict()

@@ -17,11 +17,11 @@ def rule_book(plan: Plan = PLAN, vocabulary: Vocabulary | None = None) -> RuleBo
     return RuleBook(plan, vocabulary or Vocabulary(), Findings(), required=True)
 
 
-def place(rest: str = "") -> str:
-    return "/D/0/stage" + rest
+def place(below: str = "") -> str:
+    return "/D/0/stage" + below
 
 
-def unlisted(rest: str = "") -> str:
+def unlisted(below: str = "") -> str:
     raise AssertionError("the place of what is not listed is not asked for")
 
 

@@ -1,4 +1,4 @@
-"""What the sieve before yajl refuses, carries over, and leaves out."""
+"""What the strict_filter before yajl refuses, carries over, and leaves out."""
 
 import random
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from support.judges import in_chunks
 from support.length import examples
 
-from gateway.stages.strict import LONG, Sieve
+from gateway.stages.strict import LONG, StrictFilter
 from gateway.stages.syntax import MAX_DEPTH
 
 PIECE = 16 * 1024
 
 
 def passed(pieces: Iterable[bytes]) -> bytes:
-    sieve = Sieve()
-    return b"".join([*(sieve.pass_on(piece) for piece in pieces), sieve.finish()])
+    strict_filter = StrictFilter()
+    return b"".join([*(strict_filter.pass_on(piece) for piece in pieces), strict_filter.finish()])
 
 
 def refuses(body: bytes, size: int) -> bool:

@@ -25,10 +25,10 @@ from support.judges import (
 )
 from support.length import examples
 
-from gateway.stages.judge import Judge, Sizes
+from gateway.stages.compiled import CompiledPlan, Sizes
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.reasons import Reason
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Findings
 from gateway.stages.windows import BodyJudge
 
@@ -40,7 +40,7 @@ SIZES = [
     for collected in (10, 200, 5000)
     for whole in (0, 700, 256 * 1024)
 ]
-JUDGES: dict[tuple[int, int], Judge] = {}
+COMPILED_PLANS: dict[tuple[int, int], CompiledPlan] = {}
 
 AT_ROOT = Plan.of([Location(Shape.EACH, (), field="stage")])
 EACH = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")])
@@ -68,15 +68,15 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def judge_of(plan: int, sizes: int) -> Judge:
-    if (plan, sizes) not in JUDGES:
-        JUDGES[plan, sizes] = Judge(PLANS[plan], VOCABULARY, SIZES[sizes])
-    return JUDGES[plan, sizes]
+def judge_of(plan: int, sizes: int) -> CompiledPlan:
+    if (plan, sizes) not in COMPILED_PLANS:
+        COMPILED_PLANS[plan, sizes] = CompiledPlan(PLANS[plan], VOCABULARY, SIZES[sizes])
+    return COMPILED_PLANS[plan, sizes]
 
 
 def path_of(judge: BodyJudge) -> str:
     cutter = judge._cutter
-    windows = "windows" if cutter is not None and cutter.splice.count else "no windows"
+    windows = "windows" if cutter is not None and cutter.prefix.count else "no windows"
     return f"{windows}, {'streamed' if judge._stream is not None else 'at once'}"
 
 
@@ -93,7 +93,7 @@ def test_the_three_judges_mean_the_same(seed: int, number: int, size: int) -> No
     findings = Findings()
     judge = BodyJudge(judge_of(number, size), plan.root, findings, required=required)
     feed(judge, at_random(body, random))
-    assert meaning(at_once(judge.finish()), findings) == wanted
+    assert meaning(run_to_completion(judge.finish()), findings) == wanted
     assert incremental(at_random(body, random), plan, required=required) == wanted
     event(path_of(judge))
     event(wanted.partition(",")[0])
@@ -116,13 +116,13 @@ def test_certain_is_never_taken_back(seed: int, number: int, size: int) -> None:
     if not judge.certain:
         return
     event(path_of(judge))
-    reason = at_once(judge.give_up())
+    reason = run_to_completion(judge.give_up())
     early = findings.verdict(lower_bound=True)
     assert reason is Reason.AMBIGUOUS_JSON or early.count > 0
     whole = Findings()
     told = BodyJudge(judge_of(number, size), plan.root, whole, required=required)
     feed(told, [body])
-    last = at_once(told.finish())
+    last = run_to_completion(told.finish())
     if last is None:
         assert reason is None
         assert early.reason is whole.first or plan.tolerance is not None  # weights before the array are not looked at
@@ -230,7 +230,7 @@ def test_every_cut_of_a_document_is_judged_alike() -> None:
     for border in range(len(body)):
         judge, findings = body_judge(EACH, sizes=Sizes(16 + border % 200, 400, 100))
         feed(judge, [body[:border], body[border:]])
-        assert meaning(at_once(judge.finish()), findings) == wanted
+        assert meaning(run_to_completion(judge.finish()), findings) == wanted
 
 
 @pytest.mark.parametrize("size", [5_000, 70_000, 600_000])
@@ -240,7 +240,7 @@ def test_an_ordinary_body_is_cut_at_the_sizes_of_every_day(size: int) -> None:
     judge, findings = body_judge(PLAIN)
     body = orjson.dumps({"D": elements, "fundId": 3})
     feed(judge, in_chunks(body, 16 * 1024))
-    assert at_once(judge.finish()) is None
+    assert run_to_completion(judge.finish()) is None
     assert (findings.count, findings.values) == (0, len(elements))
     assert path_of(judge) == "windows, at once"
     assert judge.parsed < len(body) + 1000
@@ -252,7 +252,7 @@ def test_a_body_that_is_no_document_has_no_fund() -> None:
     for sizes in (Sizes(), SMALL, Sizes(16, 16, 16)):
         judge, findings = body_judge(plan, sizes=sizes)
         feed(judge, [b'{"f":7,"x":[' + b"1," * 20_000 + b"]}"])
-        assert at_once(judge.finish()) is Reason.UNPARSEABLE
+        assert run_to_completion(judge.finish()) is Reason.UNPARSEABLE
         assert findings.fund is None
 
 
@@ -262,7 +262,7 @@ def test_the_incremental_judge_takes_over_what_was_proven() -> None:
     body = among(b'{"stage":"one"}', huge, b'{"stage":"two"}')
     judge, findings = body_judge(EACH, sizes=SMALL)
     feed(judge, in_chunks(body, 50))
-    assert at_once(judge.finish()) is None
+    assert run_to_completion(judge.finish()) is None
     assert path_of(judge) == "windows, streamed"
     assert [(v.pointer, v.value) for v in findings.verdict().violations] == [
         ("/D/60/stage", "one"),

@@ -9,10 +9,10 @@ import pytest
 from support.clock import ROOM
 from support.judges import EVERYDAY, body_judge, exact, feed, in_chunks, meaning
 
-from gateway.stages.judge import Sizes
+from gateway.stages.compiled import Sizes
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.reasons import Reason
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -99,7 +99,7 @@ def test_the_bytes_parsed_are_a_small_multiple_of_the_body(name: str, plan: Plan
     body = AGAINST_THE_CUT[name]
     judge, findings = body_judge(plan)
     feed(judge, in_chunks(body, 64 * KIB))
-    said = meaning(at_once(judge.finish()), findings)
+    said = meaning(run_to_completion(judge.finish()), findings)
     assert judge.parsed <= 6 * len(body) + MIB
     assert said == exact(body, plan)
 
@@ -111,7 +111,7 @@ def test_failures_end_the_windows_when_nothing_pays_for_them() -> None:
     body = array(*elements * 100)
     judge, findings = body_judge(EACH, sizes=sizes)
     feed(judge, in_chunks(body, KIB))
-    assert meaning(at_once(judge.finish()), findings) == exact(body, EACH)
+    assert meaning(run_to_completion(judge.finish()), findings) == exact(body, EACH)
     assert judge.parsed <= 6 * len(body) + 16 * sizes.largest
 
 
@@ -123,7 +123,7 @@ def test_a_byte_at_a_time_costs_no_more_than_a_byte_each(elements: bytes) -> Non
     for size in (1, len(body)):
         judge, _ = body_judge(EACH)
         feed(judge, in_chunks(body, size))
-        at_once(judge.finish())
+        run_to_completion(judge.finish())
         parsed.append(judge.parsed)
     assert parsed[0] <= parsed[1] + 64 * KIB
 
@@ -141,7 +141,7 @@ def seconds(work: Callable[[], object]) -> float:
 def run(plan: Plan, body: bytes, chunk: int, sizes: Sizes = EVERYDAY) -> None:
     judge, _ = body_judge(plan, sizes=sizes)
     feed(judge, in_chunks(body, chunk))
-    at_once(judge.finish())
+    run_to_completion(judge.finish())
 
 
 WALKED = Sizes(collected=512 * KIB)
@@ -227,7 +227,7 @@ def test_memory_stays_flat(name: str) -> None:
     tracemalloc.start()
     try:
         feed(judge, make(size * MIB))
-        reason = at_once(judge.finish())
+        reason = run_to_completion(judge.finish())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

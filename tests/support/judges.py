@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from random import Random
 
+from gateway.stages.compiled import CompiledPlan, Sizes
 from gateway.stages.document import judge_document
 from gateway.stages.incremental import IncrementalJudge
-from gateway.stages.judge import Judge, Sizes
 from gateway.stages.locators import Plan
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook
-from gateway.stages.turns import at_once
+from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Findings, whole_request
 from gateway.stages.vocabulary import Vocabulary
 from gateway.stages.windows import BodyJudge
@@ -26,13 +26,13 @@ def meaning(reason: Reason | None, findings: Findings) -> str:
 
 def exact(body: bytes, plan: Plan, *, required: bool = False) -> str:
     findings = Findings()
-    return meaning(at_once(judge_document(body, plan, VOCABULARY, findings, required=required)), findings)
+    return meaning(run_to_completion(judge_document(body, plan, VOCABULARY, findings, required=required)), findings)
 
 
 def body_judge(plan: Plan, *, sizes: Sizes = EVERYDAY, required: bool = False) -> tuple[BodyJudge, Findings]:
     findings = Findings()
     assert plan.root is not None
-    return BodyJudge(Judge(plan, VOCABULARY, sizes), plan.root, findings, required=required), findings
+    return BodyJudge(CompiledPlan(plan, VOCABULARY, sizes), plan.root, findings, required=required), findings
 
 
 def feed(judge: BodyJudge, chunks: Iterable[bytes]) -> None:
@@ -44,7 +44,7 @@ def feed(judge: BodyJudge, chunks: Iterable[bytes]) -> None:
 def windowed(chunks: Iterable[bytes], plan: Plan, *, sizes: Sizes = EVERYDAY, required: bool = False) -> str:
     judge, findings = body_judge(plan, sizes=sizes, required=required)
     feed(judge, chunks)
-    return meaning(at_once(judge.finish()), findings)
+    return meaning(run_to_completion(judge.finish()), findings)
 
 
 def incremental(chunks: Iterable[bytes], plan: Plan, *, required: bool = False) -> str:
@@ -52,8 +52,8 @@ def incremental(chunks: Iterable[bytes], plan: Plan, *, required: bool = False) 
     assert plan.root is not None
     judge = IncrementalJudge(plan.root, RuleBook(plan, VOCABULARY, findings, required=required))
     for chunk in chunks:
-        at_once(judge.feed(chunk))
-    return meaning(at_once(judge.finish()), findings)
+        run_to_completion(judge.feed(chunk))
+    return meaning(run_to_completion(judge.finish()), findings)
 
 
 def in_chunks(body: bytes, size: int) -> Iterator[bytes]:

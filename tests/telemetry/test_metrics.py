@@ -11,7 +11,7 @@ from support.process import Gateway, Samples, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import exchange, request
 
-from gateway.rollout.decision import Decision, Result, Standing
+from gateway.rollout.decision import Decision, Enforcement, Result
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, parse
 from gateway.stages.reasons import Reason
@@ -44,7 +44,7 @@ def decided(*unknown: str, fund: str | None = None) -> Decision:
     for number, value in enumerate(unknown):
         findings.add(0, Reason.DISALLOWED_VALUE, value, partial("/{}".format, number))
     result = Result.WARN if unknown else Result.PASS
-    return Decision(SIMULATE, Standing(Mode.WARN, Mode.WARN), findings.verdict(), result, fund)
+    return Decision(SIMULATE, Enforcement(Mode.WARN, Mode.WARN), findings.verdict(), result, fund)
 
 
 def test_children_are_there_from_the_start(serve: Serve, recorder: RecordingUpstream) -> None:

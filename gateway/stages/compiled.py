@@ -23,8 +23,8 @@ class Sizes:
     whole: int = 256 * 1024
 
 
-class Judge:
-    """Everything about one plan that is made once per configuration, and judges each of its bodies."""
+class CompiledPlan:
+    """One plan with all that is made of it once per configuration and used for each of its bodies."""
 
     def __init__(self, plan: Plan, vocabulary: Vocabulary, sizes: Sizes = Sizes()) -> None:
         self.plan = plan

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support.judges import body_judge, in_chunks
-from support.turns import most_calls
+from support.stretches import most_calls
 
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.turns import Turns, at_once
+from gateway.stages.steps import Steps, run_to_completion
 
 KIB = 1024
 # Every call of a function, Python's or C's, between two turns: some thousands are about a millisecond.
@@ -74,9 +74,9 @@ def test_what_was_found_early_is_told_in_turns_as_well() -> None:
 def test_work_is_done_to_its_end_at_once() -> None:
     """Where nobody waits, work with many turns returns what it returns."""
 
-    def work() -> Turns[str]:
+    def work() -> Steps[str]:
         yield
         yield
         return "done"
 
-    assert at_once(work()) == "done"
+    assert run_to_completion(work()) == "done"

@@ -7,7 +7,7 @@ from gateway.stages.verdict import Findings
 
 
 @dataclass(slots=True)
-class Splice:
+class ProvenPrefix:
     """The proven first elements of the array at `node`, asked for by location number `location`.
 
     `count` elements gave `findings`; their weights add up to `total`, None when one could not be read.
