@@ -12,6 +12,7 @@ Rules of the room:
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
@@ -46,74 +47,64 @@ class Metrics:
     def __init__(self, *, reported: bool = False) -> None:
         self.reported = reported
         self.registry = CollectorRegistry()
-        registry = self.registry
-        self.validations = Counter(
+        self.funds: set[str] = set()
+        self.unknown_values = UnknownValues()
+        self._count_requests()
+        self._describe_process()
+        self._describe_configuration()
+
+    def _count_requests(self) -> None:
+        counter, histogram = partial(Counter, registry=self.registry), partial(Histogram, registry=self.registry)
+        self.validations = counter(
             "stage_validation_validations",
             "Requests inspected, by effective mode and result.",
             ["endpoint", "mode", "result"],
-            registry=registry,
         )
-        self.errors = Counter(
-            "stage_validation_errors", "Invalid requests, by first reason.", ["endpoint", "reason"], registry=registry
-        )
-        self.fund_validations = Counter(
+        self.errors = counter("stage_validation_errors", "Invalid requests, by first reason.", ["endpoint", "reason"])
+        self.fund_validations = counter(
             "stage_validation_fund_validations",
             "Requests inspected, by fund and result.",
             ["endpoint", "fund_id", "result"],
-            registry=registry,
         )
-        self.duration = Histogram(
-            "stage_validation_duration_seconds",
-            "Time spent judging one request.",
-            "endpoint",
-            JUDGING_BUCKETS,
-            registry=registry,
+        self.duration = histogram(
+            "stage_validation_duration_seconds", "Time spent judging one request.", "endpoint", JUDGING_BUCKETS
         )
-        self.values = Counter("stage_validation_values", "Stage values looked at.", ["endpoint"], registry=registry)
-        self.requests = Counter(
-            "stage_gateway_requests", "Responses sent, by upstream and status.", ["upstream", "code"], registry=registry
+        self.values = counter("stage_validation_values", "Stage values looked at.", ["endpoint"])
+        self.requests = counter(
+            "stage_gateway_requests", "Responses sent, by upstream and status.", ["upstream", "code"]
         )
-        self.upstream_duration = Histogram(
+        self.upstream_duration = histogram(
             "stage_gateway_upstream_duration_seconds",
             "Time from the request's start to the upstream's response head.",
             "upstream",
             _UPSTREAM_BUCKETS,
-            registry=registry,
         )
-        self.in_flight = Gauge(
-            "stage_gateway_requests_in_flight", "Requests being carried right now.", registry=registry
+
+    def _describe_process(self) -> None:
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        self.in_flight = gauge("stage_gateway_requests_in_flight", "Requests being carried right now.")
+        self.held_bytes = gauge("stage_gateway_held_bytes", "Bytes of bodies held for judging.")
+        self.worker_restarts = counter(
+            "stage_gateway_worker_restarts", "Workers started again after they had ended.", []
         )
-        self.held_bytes = Gauge("stage_gateway_held_bytes", "Bytes of bodies held for judging.", registry=registry)
-        self.config_info = Gauge(
+        self.worker_restarts.labels()
+
+    def _describe_configuration(self) -> None:
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        self.config_info = gauge(
             "stage_gateway_config_info",
             "The configuration in force, always 1.",
             ["config", "vocabulary", "version"],
-            registry=registry,
         )
-        self.reloads = Counter(
-            "stage_gateway_config_reloads", "Reloads of the configuration file.", ["result"], registry=registry
-        )
+        self.reloads = counter("stage_gateway_config_reloads", "Reloads of the configuration file.", ["result"])
         for result in ("success", "error"):
             self.reloads.labels(result)
-        self.worker_restarts = Counter(
-            "stage_gateway_worker_restarts", "Workers started again after they had ended.", [], registry=registry
+        self.endpoint_mode = gauge("stage_gateway_endpoint_mode", "1 for the mode in force.", ["endpoint", "mode"])
+        self.override = gauge("stage_gateway_override", "1 while something holds the endpoint.", ["endpoint", "source"])
+        self.enforcement_percent = gauge(
+            "stage_gateway_enforcement_percent", "Share of requests enforced, in force.", ["endpoint"]
         )
-        self.worker_restarts.labels()
-        self.endpoint_mode = Gauge(
-            "stage_gateway_endpoint_mode", "1 for the mode in force.", ["endpoint", "mode"], registry=registry
-        )
-        self.override = Gauge(
-            "stage_gateway_override", "1 while something holds the endpoint.", ["endpoint", "source"], registry=registry
-        )
-        self.enforcement_percent = Gauge(
-            "stage_gateway_enforcement_percent",
-            "Share of requests enforced, in force.",
-            ["endpoint"],
-            registry=registry,
-        )
-        self.dry_run = Gauge("stage_gateway_dry_run", "1 while dry run is on.", registry=registry)
-        self.funds: set[str] = set()
-        self.unknown_values = UnknownValues()
+        self.dry_run = gauge("stage_gateway_dry_run", "1 while dry run is on.")
 
     def expose(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
