@@ -51,8 +51,6 @@ VALUES = (
 # The same, of modules that not every test may import, or that have no name for people.
 VALUES_BY_NAME = {"psycopg.sql.Composable", "functools._lru_cache_wrapper", "typing._GenericAlias", "typing._Final"}
 TO_BE_MENDED = {  # by issue 12
-    "gateway.proxy.exchange.ANSWERED_LAST",
-    "gateway.proxy.exchange._ANSWERED",
     "gateway.rollout.policy._STRICTNESS",
     "gateway.stages.incremental._CONTAINERS",
     "gateway.stages.vocabulary._SEPARATORS",

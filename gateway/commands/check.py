@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.environment import ConfigOption, settings_with
 from gateway.commands.output import JsonOption, print_json
-from gateway.commands.running import ConfigOption, settings_with
 from gateway.rules import model
 from gateway.rules.load import load, warnings
 from gateway.settings import unread_variables

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from gateway.commands.environment import ConfigOption, settings_with
 from gateway.commands.output import JsonOption, print_json, show
-from gateway.commands.running import ConfigOption, settings_with
 from gateway.rules.load import load
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.running import ConfigOption, run, settings_with
+from gateway.commands.environment import ConfigOption, run, settings_with
 from gateway.rules.load import load
 from gateway.telemetry.logs import set_up
 

@@ -1,4 +1,4 @@
-"""What commands of the gateway run on: its file, the settings of the environment, and an event loop."""
+"""What commands of the gateway run in: the settings of the environment but for what was given, and an event loop."""
 
 import asyncio
 import os
