@@ -86,12 +86,13 @@ class Connection(asyncio.Protocol):
         complete, since an upstream that has said all it will need not read on. It still waits for them, so such
         a connection must not carry another request: it would be taken for the rest of this one.
         """
+        transport = self._transport
         if self.reader.phase is Phase.COMPLETE:
             self._reusable = False
-        elif self._transport is not None and not self._transport.is_closing():
+        elif transport is not None and not transport.is_closing():
             self._patience.note()
             self._size += len(data)
-            self._transport.write(data)
+            transport.write(data)
 
     def write_eof(self) -> None:
         """End what is sent through a tunnel; where that cannot be told apart from leaving, leave."""
@@ -151,10 +152,12 @@ class Connection(asyncio.Protocol):
         self._patience.rest()
         # Where reading is paused the end of the body was not taken: nobody would resume it for the next exchange.
         taken = self._sent and self._reusable and not self._paused_reading
-        if taken and reader is not None and reader.may_be_followed and self.usable:
-            return True
-        self.abort()
-        return False
+        may_be_followed = taken and reader is not None and reader.may_be_followed and self.usable
+        if not may_be_followed:
+            self.abort()
+        if reader is not None:
+            reader.close()
+        return may_be_followed
 
     @property
     def usable(self) -> bool:

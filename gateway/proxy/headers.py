@@ -80,12 +80,17 @@ def kept(fields: IndexedFields, drop: frozenset[bytes]) -> tuple[list[tuple[byte
     """Return the fields whose (lower-case) names are not to be dropped, and these names."""
     if drop.isdisjoint(fields.named):
         return list(fields), fields.named
-    return [field for field in fields if field[0].lower() not in drop], fields.named.keys() - drop
+    return _without(fields, drop), fields.named.keys() - drop
 
 
-def append_to_list(fields: list[tuple[bytes, bytes]], present: Container[bytes], name: bytes, item: bytes) -> None:
-    """Append to a list-valued field where it last stands, else at the end."""
-    key = name.lower()
+def _without(fields: IndexedFields, drop: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    return [field for field in fields if field[0].lower() not in drop]
+
+
+def append_to_list(
+    fields: list[tuple[bytes, bytes]], present: Container[bytes], name: bytes, key: bytes, item: bytes
+) -> None:
+    """Append to a list-valued field where it last stands, else at the end; `key` is its name in lower case."""
     if key not in present:
         fields.append((name, item))
         return
@@ -102,7 +107,7 @@ def response_head(
     if b"connection" in fields.named:
         options = connection_options(fields.named) - drop
         drop |= {name for name in options if not NOT_FOR_CONNECTION.fullmatch(name)}
-    carried, _ = kept(fields, drop)
+    carried = _without(fields, drop)
     carried.extend(added)
     return written(b"HTTP/1.1 %d %b" % (status, reason), carried)
 

@@ -1,8 +1,9 @@
-"""Requests that every reader takes for the same: the only ones that the express lane carries.
+"""Requests that every reader takes for the same, read without a parser.
 
 A head is plain when nothing about it is odd: HTTP/1.1, a path, names and values of visible ASCII with one space
 between them, no name twice, and no field that changes how the message or the connection is to be read. Anything else
-may be a request as well, and is left to the server's parser; what is plain here means the same there (RFC 9112).
+may be a request as well, and is left to the server's parser; what is plain here means the same there (RFC 9112). The
+express lane carries no others.
 """
 
 import re
@@ -15,7 +16,7 @@ from gateway.proxy.headers import IndexedFields
 
 LARGEST = 256 * 1024  # bytes of a body
 _MAX_FIELDS = 100
-_LONGEST_CACHED = 128  # bytes of a line
+_SHORT = 2048  # bytes of a head whose lines are remembered
 _END = b"\r\n\r\n"
 _METHODS = MappingProxyType({m.encode(): m for m in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")})
 _TARGET = re.compile(rb"/[A-Za-z0-9/_.~!$&'()*+,:;=@?%-]*")
@@ -45,20 +46,26 @@ def plain_request(data: bytes) -> PlainRequest | None:
     if end < 0:
         return None
     first, *lines = data[:end].split(b"\r\n")
-    if len(lines) > _MAX_FIELDS:
-        return None
     method, _, rest = first.partition(b" ")
     target, _, version = rest.partition(b" ")
     if method not in _METHODS or version != b"HTTP/1.1" or not _TARGET.fullmatch(target):
         return None
-    found = [_cached_field(line) if len(line) <= _LONGEST_CACHED else _field(line) for line in lines]
+    fields = _plain_fields(lines, end)
+    length = None if fields is None else _length(fields.named)
+    if fields is None or length is None or length > LARGEST:
+        return None
+    return PlainRequest(_METHODS[method], target.decode("ascii"), fields, end + len(_END) + length, length)
+
+
+def _plain_fields(lines: list[bytes], size: int) -> IndexedFields | None:
+    """Return the fields of a head of `size` bytes, None where one is not plain, or a name stands twice."""
+    if len(lines) > _MAX_FIELDS:
+        return None
+    found = list(map(_cached_field if size <= _SHORT else _field, lines))
     if None in found:
         return None
     fields = IndexedFields(found)  # type: ignore[arg-type]  # no None is among them
-    length = _length(fields.named) if len(fields.named) == len(fields) else None
-    if length is None or length > LARGEST:
-        return None
-    return PlainRequest(_METHODS[method], target.decode("ascii"), fields, end + len(_END) + length, length)
+    return fields if len(fields.named) == len(fields) else None
 
 
 def _field(line: bytes) -> tuple[bytes, bytes] | None:
@@ -66,7 +73,7 @@ def _field(line: bytes) -> tuple[bytes, bytes] | None:
     return None if match is None else (match[1], match[2])
 
 
-# Clients say the same line after line, with each request; long ones are left out, so that memory has a bound.
+# Clients say the same line after line, with each request; those of long heads are left out, so that memory has a bound.
 _cached_field = lru_cache(1024)(_field)
 
 

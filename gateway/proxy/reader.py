@@ -9,7 +9,7 @@ Rules of the room:
 - Nothing grows without a bound: heads and trailers have one here, the body is whoever reads it to hold back.
 """
 
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 
 import httptools
@@ -22,7 +22,7 @@ _MAX_TRAILERS = 64 * 1024
 _MAX_HEAD = 256 * 1024
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """Where a response stands."""
 
     HEAD = "head"  # interim responses may have come, the response itself has not
@@ -43,7 +43,7 @@ _NEXT = MappingProxyType(
         Phase.FAILED: frozenset(),
     }
 )
-_WHOLE = frozenset({Phase.COMPLETE, Phase.ENDED_TUNNEL})
+_WHOLE = frozenset({Phase.COMPLETE, Phase.ENDED_TUNNEL})  # nothing of the response is to come
 _TUNNELS = frozenset({Phase.TUNNEL, Phase.ENDED_TUNNEL})
 
 
@@ -52,7 +52,8 @@ class ResponseReader:
 
     `interim` is called with every interim response but 100; `may_switch` says that the request asks for another
     protocol (RFC 9110, section 7.8). `head` is None until the response's own head has come, `waiting` the number of
-    body bytes that nobody took yet, `error` why it failed.
+    body bytes that nobody took yet, `error` why it failed. `is_whole` says that all has come, so that taking what is
+    left does not wait.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class ResponseReader:
         "has_begun",
         "head",
         "is_out_of_step",
+        "is_whole",
         "phase",
         "trailers",
         "waiting",
@@ -79,7 +81,7 @@ class ResponseReader:
         self._method = method
         self._interim = interim
         self._may_switch = may_switch
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._reason = b""
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_size = 0  # of all that came before the body, interim responses too
@@ -87,6 +89,7 @@ class ResponseReader:
         self._trailer_size = 0
         self._keeps_alive = False  # whether the upstream says that it keeps the connection
         self.phase = Phase.HEAD
+        self.is_whole = False
         self.head: ResponseHead | None = None
         self.trailers: list[tuple[bytes, bytes]] = []
         self.waiting = 0
@@ -96,12 +99,7 @@ class ResponseReader:
 
     def __repr__(self) -> str:
         status = "" if self.head is None else f" {self.head.status}"
-        return f"<response to {self._method}{status}: {self.phase.value}, {self.waiting} bytes waiting>"
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all has come, so that taking what is left does not wait."""
-        return self.phase in _WHOLE
+        return f"<response to {self._method}{status}: {self.phase}, {self.waiting} bytes waiting>"
 
     @property
     def is_tunnel(self) -> bool:
@@ -112,6 +110,10 @@ class ResponseReader:
     def may_be_followed(self) -> bool:
         """Whether the connection can carry another response."""
         return self.phase is Phase.COMPLETE and self._keeps_alive and not self.is_out_of_step
+
+    def close(self) -> None:
+        """Let go of the parser, which holds the reader: otherwise it would be left for the garbage collector."""
+        self._parser = None
 
     def take(self) -> bytes:
         """Return what has come of the body and was not taken."""
@@ -154,6 +156,7 @@ class ResponseReader:
         if phase not in _NEXT[self.phase]:
             raise RuntimeError(f"a response cannot go from {self.phase} to {phase}")
         self.phase = phase
+        self.is_whole = phase in _WHOLE
 
     def _feed_past_the_bound(self, data: bytes) -> None:
         """Read what came with a head's last bytes, if the head turned out to be within its bound."""
@@ -163,8 +166,11 @@ class ResponseReader:
             self.feed(data)
 
     def _parse(self, data: bytes) -> None:
+        parser = self._parser
+        if parser is None:
+            raise RuntimeError("a response is read on after it was closed")
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
             if self.phase is Phase.TUNNEL:
                 self.on_body(data[switch.args[0] :])
@@ -178,20 +184,22 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         """Take a second response for what it is: unasked."""
-        self._is_over()
+        if self.is_whole:
+            self.is_out_of_step = True
 
     def on_chunk_header(self) -> None:
         """Take a chunk behind the answer to HEAD for what it is: unasked."""
-        self._is_over()
+        if self.is_whole:
+            self.is_out_of_step = True
 
     def on_status(self, reason: bytes) -> None:
         """Collect the reason phrase."""
-        if not self._is_over():
+        if not self.is_whole:
             self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect one header field, as sent; a field after the head is a trailer (RFC 9110, section 6.5)."""
-        if self.phase is Phase.HEAD:
+        if self.head is None:
             self._fields.append((name, value))
         elif self.phase is Phase.BODY:
             self._trailer_size += len(name) + len(value)
@@ -201,9 +209,10 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         """Make the head, unless it is an interim one (RFC 9110, section 15.2)."""
-        if self._is_over():
+        parser = self._parser
+        if self.is_whole or parser is None:
             return
-        status = self._parser.get_status_code()
+        status = parser.get_status_code()
         fields = IndexedFields(self._fields)
         if status < 100:
             raise ValueError("its status is below 100")
@@ -211,7 +220,7 @@ class ResponseReader:
             self._take_interim(ResponseHead(status, self._reason, fields, False, None, False))
             return
         self.head = ResponseHead.of(status, self._reason, fields, self._method)
-        self._keeps_alive = self.head.delimited and self._parser.should_keep_alive()
+        self._keeps_alive = self.head.delimited and parser.should_keep_alive()
         # llhttp does not know what was asked, and would wait for a body.
         self._enter(Phase.COMPLETE if self._method == "HEAD" else Phase.BODY)
 
@@ -229,7 +238,9 @@ class ResponseReader:
 
     def on_body(self, data: bytes) -> None:
         """Keep body bytes until they are taken."""
-        if data and not self._is_over():
+        if self.is_whole:
+            self.is_out_of_step = True
+        elif data:
             self._body.append(data)
             self.waiting += len(data)
 
@@ -240,9 +251,3 @@ class ResponseReader:
             self._reason = b""
         elif self.phase is Phase.BODY:
             self._enter(Phase.COMPLETE)
-
-    def _is_over(self) -> bool:
-        """Whether the response is over, so that what the parser found belongs to nothing."""
-        if self.is_whole:
-            self.is_out_of_step = True
-        return self.is_whole

@@ -53,7 +53,8 @@ class RequestHead(NamedTuple):
 
     `target` is in origin form, `path` and `query` its raw halves, `host` the authority of a target that came in
     absolute form (RFC 9112, section 3.2.2). `request_id` is the client's where it sent a usable one, which
-    `has_own_id` says. `client` is the peer's address.
+    `has_own_id` says. `client` is the peer's address. `length` is the Content-Length, None without one, `has_body`
+    what the head can tell: a body in chunks may still turn out empty.
     """
 
     method: str
@@ -66,6 +67,9 @@ class RequestHead(NamedTuple):
     request_id: str
     has_own_id: bool
     client: str
+    is_chunked: bool
+    length: int | None
+    has_body: bool
 
     @classmethod
     def of(
@@ -76,28 +80,18 @@ class RequestHead(NamedTuple):
         identity, own = request_id(fields, fresh)
         target, host = origin_form(raw_target)
         path, _, query = target.partition("?")
-        return cls(method, target, path, query, host, version, fields, identity, own, client)
-
-    @property
-    def is_chunked(self) -> bool:
-        """Whether the body comes in chunks."""
-        return b"transfer-encoding" in self.fields.named
-
-    @property
-    def length(self) -> int | None:
-        """The Content-Length, None without one."""
-        given = self.fields.named.get(b"content-length")
-        return None if given is None else content_length(given[0])
-
-    @property
-    def has_body(self) -> bool:
-        """Whether there is a body, as far as the head can tell: a chunked one may still turn out empty."""
-        return self.is_chunked or bool(self.length)
+        given = fields.named.get(b"content-length")
+        length = None if given is None else content_length(given[0])
+        chunked = b"transfer-encoding" in fields.named
+        body = chunked or bool(length)
+        return cls(method, target, path, query, host, version, fields, identity, own, client, chunked, length, body)
 
     @property
     def protocols(self) -> bytes | None:
-        """The protocols that the client would switch to, None when to none."""
-        return None if self.has_body else protocols_asked_for(self.fields)
+        """The protocols that the client would switch to (RFC 9110, section 7.8), None when to none."""
+        if b"upgrade" not in self.fields.named or self.has_body:
+            return None
+        return protocols_asked_for(self.fields)
 
 
 def check_head(head: RequestHead, limit: int) -> None:
@@ -146,8 +140,10 @@ def _check_transfer_codings(version: tuple[int, int], codings: list[bytes]) -> N
 
 def content_length(value: bytes) -> int | None:
     """Return the number of a Content-Length (RFC 9110, section 8.6), None when it is none that could be meant."""
+    if not value.isdigit():
+        return None
     digits = value.lstrip(b"0") or b"0"
-    return int(digits) if value.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS else None
+    return int(digits) if len(digits) <= _MAX_LENGTH_DIGITS else None
 
 
 def origin_form(target: str) -> tuple[str, bytes | None]:
@@ -220,10 +216,10 @@ def head_for_upstream(head: RequestHead, authority: bytes, *, inspected: bool) -
         fields.insert(0, (b"Host", authority))
     if not head.has_own_id:
         fields.append((b"X-Request-Id", head.request_id.encode("ascii")))
-    append_to_list(fields, present, b"X-Forwarded-For", head.client.encode("ascii", "replace"))
-    append_to_list(fields, present, b"Via", _VIA[head.version])
+    append_to_list(fields, present, b"X-Forwarded-For", b"x-forwarded-for", head.client.encode("ascii", "replace"))
+    append_to_list(fields, present, b"Via", b"via", _VIA[head.version])
     if head.is_chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))
-    elif b"upgrade" in named and (protocols := head.protocols) is not None:
+    elif (protocols := head.protocols) is not None:
         fields.extend(switching(protocols))
     return written(f"{head.method} {head.target} HTTP/1.1".encode("ascii"), fields)

@@ -14,7 +14,8 @@ HOST = (b"Host", b"gateway.test")
 
 def written(fields: Fields, *, new_id: str | None = None, host: bytes | None = None, inspected: bool = False) -> bytes:
     identity, own = (new_id, False) if new_id is not None else ("an-id", True)
-    head = RequestHead("GET", "/a?b", "/a", "b", host, (1, 1), IndexedFields(fields), identity, own, client="192.0.2.7")
+    head = RequestHead.of("GET", "/a?b", (1, 1), fields, "192.0.2.7", fresh_ids())
+    head = head._replace(host=host, request_id=identity, has_own_id=own)
     return head_for_upstream(head, b"127.0.0.1:3001", inspected=inspected)
 
 
