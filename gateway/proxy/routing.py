@@ -6,7 +6,7 @@ from typing import NamedTuple
 from gateway.proxy.answers import AnswerError
 from gateway.proxy.request import RequestHead, check_head
 from gateway.rollout.endpoints import Endpoint, Match
-from gateway.rollout.inspection import Head
+from gateway.rollout.head import Head
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, Upstream
 

@@ -19,16 +19,14 @@ Most bodies are short and good. One that is at hand whole may be judged by one l
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from types import MappingProxyType
-from typing import NamedTuple
 
-from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
-from gateway.rollout.decision import Decision, Enforcement, decide
+from gateway.rollout.decision import Decision, decide
 from gateway.rollout.endpoints import Match
+from gateway.rollout.gate import Gate
+from gateway.rollout.head import Head
 from gateway.rollout.media import coding_of, objection_to_media
-from gateway.rollout.policy import REQUIRING_METHODS, Exemption, Mode, Policy, exemption, less_strict
+from gateway.rollout.policy import REQUIRING_METHODS, Mode, Policy, less_strict
 from gateway.stages.encoding import Coding, Decoder, EncodingError, decoder
 from gateway.stages.locators import Node, Pointer, Shape
 from gateway.stages.query import judge_query, named
@@ -45,39 +43,6 @@ METHOD_OVERRIDE_HEADERS = frozenset(
 )
 
 
-_WITHOUT_GATE = MappingProxyType({mode: Enforcement(mode, mode) for mode in Mode})
-
-
-class Head(NamedTuple):
-    """What the decision needs of a request's head.
-
-    `path` and `query` are raw, without the `?` between them. `headers` are raw values by name, as of `by_name`.
-    `content_length` is None when the body is chunked or there is none; `has_body` tells these apart as far as
-    the head can: a chunked body may still turn out empty.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[bytes, Sequence[bytes]]
-    request_id: str
-    has_body: bool = False
-    content_length: int | None = None
-
-    def header(self, name: bytes) -> str | None:
-        """Return the values of a header (lower-case `name`) as one text, None when it is absent."""
-        values = self.headers.get(name)
-        return b", ".join(values).decode("utf-8", "surrogateescape") if values else None
-
-
-def by_name(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
-    """Return the values of raw header fields, in order, by their names in lower case."""
-    named: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        named.setdefault(name.lower(), []).append(value)
-    return named
-
-
 class Inspection:
     """The inspection of one request whose endpoint is not off."""
 
@@ -88,7 +53,8 @@ class Inspection:
         "_compiled",
         "_decoder",
         "_findings",
-        "_fund_in_query",
+        "_fund_in_head",
+        "_gate",
         "_head",
         "_match",
         "_policy",
@@ -96,6 +62,7 @@ class Inspection:
         "_received",
         "_required",
         "_taken_whole",
+        "_whole",
         "fault",
         "method_override",
         "mode",
@@ -112,13 +79,15 @@ class Inspection:
         self._findings = Findings()
         self._received = 0
         self._taken_whole = False
+        self._whole = True
         self._compiled = match.endpoint.compiled
         self._body: BodyJudge | None = None
         self._closing: Steps[None] | None = None
         self._coding: Coding | None = None
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
-        self._fund_in_query: str | None = None
+        self._fund_in_head: str | None = None
+        self._gate = Gate(head, match.endpoint, policy, self.mode, method_override=self.method_override)
         try:
             self._reason = self._judge_head()
         except Exception as error:  # whatever fails in the judge must become a decision
@@ -137,18 +106,14 @@ class Inspection:
     @property
     def may_refuse(self) -> bool:
         """Whether the request could still be refused, so that nothing of it may go upstream yet."""
-        if self.mode is not Mode.ENFORCE or self._exemption() is not None:
-            return False
-        return not self._surely_outside()
+        return self._gate.may_enforce(self._fund, body_is_known=self._body_is_known)
 
     @property
     def certain(self) -> bool:
         """Whether the request will be refused, whatever is still to come of its body."""
         body = self._body
         wrong = self.ended or self._findings.count > 0 or (body is not None and body.certain)
-        return (
-            wrong and self.may_refuse and (self._key_is_known or round(self._match.endpoint.percent * 100) >= BUCKETS)
-        )
+        return wrong and self._gate.surely_enforces(self._fund, body_is_known=self._body_is_known)
 
     @property
     def enough(self) -> bool:
@@ -205,9 +170,11 @@ class Inspection:
     def closing(self, *, whole: bool = True) -> Steps[None]:
         """Judge in steps what is left of the body; what was done of that before is not done again.
 
-        `whole` false says that the body was not seen to its end: what was found is a lower bound then.
+        `whole` false says that the body was not seen to its end: what was found is a lower bound then. The first call
+        says so for all that come after it.
         """
         if self._closing is None:
+            self._whole = whole
             self._closing = self._close(whole=whole)
         return self._closing
 
@@ -238,14 +205,14 @@ class Inspection:
         if not (self._taken_whole and self._findings.count == 0):  # then there is nothing left to do
             run_to_completion(self.closing(whole=whole))
         try:
-            verdict = self._verdict(whole=whole)
+            verdict = self._verdict()
         except Exception as error:
             self._fail(error)
-            verdict = self._verdict(whole=whole)  # it says so
+            verdict = self._verdict()  # it says so
         if verdict is None:
             return None
-        fund = self._fund_so_far()
-        enforcement = self._enforcement(fund)
+        fund = self._fund
+        enforcement = self._gate.enforcement(fund)
         result = decide(verdict, enforcement, self._policy, self._head.method, method_override=self.method_override)
         return Decision(self._match.endpoint.pattern, enforcement, verdict, result, fund)
 
@@ -254,9 +221,11 @@ class Inspection:
         self._body = None
 
     def _judge_head(self) -> Reason | None:
-        fund = self._match.endpoint.fund.query
-        if fund is not None:
-            self._fund_in_query = next((value for _, value in named(self._head.query, {fund})), None)
+        fund = self._match.endpoint.fund
+        if fund.path is not None:
+            self._fund_in_head = self._match.parameters.get(fund.path)
+        elif fund.query is not None:
+            self._fund_in_head = next((value for _, value in named(self._head.query, {fund.query})), None)
         if self._match.ambiguous:
             return Reason.AMBIGUOUS_PATH
         if self.method_override:
@@ -281,8 +250,8 @@ class Inspection:
     def _take(self, chunk: bytes, root: Node) -> Steps[None]:
         if self._decoder is None:
             if self._coding is None:
-                # Only now is it certain that a chunked body is not empty.
-                objection = self._objection_to_body(len(chunk))
+                # Only now is it certain that a chunked body is not empty; how long it is is not known yet.
+                objection = self._objection_to_body(0)
                 if objection is not None:
                     self._end(objection)
                     return
@@ -306,9 +275,9 @@ class Inspection:
         self.fault = error
         self._end(Reason.INTERNAL_ERROR)
 
-    def _verdict(self, *, whole: bool) -> Verdict | None:
+    def _verdict(self) -> Verdict | None:
         had_body = self._decoder is not None or self._taken_whole
-        if self._reason is None and not had_body and whole:
+        if self._reason is None and not had_body and self._whole:
             self._report_absent_body()
         findings = self._findings
         if self._reason is not None:
@@ -316,7 +285,7 @@ class Inspection:
             return whole_request(self._reason, values=findings.values, fund=findings.fund, position=position)
         if not had_body and findings.values == 0:
             return None
-        return findings.verdict(lower_bound=not whole)
+        return findings.verdict(lower_bound=not self._whole)
 
     def _report_absent_body(self) -> None:
         if not self._required:
@@ -326,49 +295,12 @@ class Inspection:
                 self._findings.values += 1
                 self._findings.add(number, Reason.MISSING, None, Pointer.of(location.path))
 
-    def _exemption(self) -> Exemption | None:
-        method = self._head.method
-        operation = self._match.endpoint.operation_of(method)
-        return exemption(method, operation, self._policy, method_override=self.method_override)
-
-    def _enforcement(self, fund: str | None) -> Enforcement:
-        if self.mode is not Mode.ENFORCE:
-            return _WITHOUT_GATE[self.mode]
-        exempt = self._exemption()
-        if exempt is not None:
-            return Enforcement(self.mode, Mode.WARN, exempt)
-        key = self._key(fund)
-        if is_inside(key, self._match.endpoint.percent):
-            return Enforcement(self.mode, Mode.ENFORCE, None, key, bucket_of(key))
-        return Enforcement(self.mode, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE, key, bucket_of(key))
+    @property
+    def _body_is_known(self) -> bool:
+        """Whether nothing is still to come of the body that would change anything."""
+        return not self.wants_body or self.ended
 
     @property
-    def _key_is_known(self) -> bool:
-        """Whether the key of the percentage is known before the body."""
-        in_body = self._policy.enforcement_key == "fundId" and self._match.endpoint.fund.body is not None
-        return not in_body or not self.wants_body or self.ended
-
-    def _surely_outside(self) -> bool:
-        """Whether the head alone shows that the request is outside the percentage."""
-        percent = self._match.endpoint.percent
-        if not self._key_is_known:
-            return round(percent * 100) == 0
-        return not is_inside(self._key(self._fund_so_far()), percent)
-
-    def _key(self, fund: str | None) -> str:
-        key = self._policy.enforcement_key
-        value: str | None = None
-        if key == "fundId":
-            value = fund
-        elif key.startswith("header:"):
-            value = self._head.header(key.removeprefix("header:").lower().encode())
-        return value or self._head.request_id
-
-    def _fund_so_far(self) -> str | None:
-        return self._findings.fund or self._fund_in_head()
-
-    def _fund_in_head(self) -> str | None:
-        source = self._match.endpoint.fund
-        if source.path is not None:
-            return self._match.parameters.get(source.path)
-        return self._fund_in_query
+    def _fund(self) -> str | None:
+        """The fund id, as far as it is known."""
+        return self._findings.fund or self._fund_in_head

@@ -154,6 +154,8 @@ class Findings:
 
     def verdict(self, *, lower_bound: bool = False) -> Verdict:
         """Return what was found so far; `lower_bound` says that the body was not seen to its end."""
+        if self.count == 0:  # nearly always
+            return Verdict(values=self.values, count_is_lower_bound=lower_bound, fund=self.fund)
         return Verdict(
             reason=self.first,
             count=self.count,

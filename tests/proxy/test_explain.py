@@ -318,6 +318,19 @@ def running(serve: Callable[..., Gateway], recorder: RecordingUpstream) -> Runni
 @example(number=2, sent=Sent("GET", "/", ((b"X-Big", b"x" * 1100),), b""))
 @example(number=2, sent=Sent("GET", "/" + "x" * 1100, (), b""))
 @example(number=0, sent=Sent("GET", "/", ((b"X", b"y"),) * 300, b""))
+@example(
+    number=2,
+    sent=Sent(
+        "POST",
+        STRATEGIES,
+        (
+            (b"Content-Type", b"application/json"),
+            (b"Content-Encoding", b"deflate"),
+            (b"Transfer-Encoding", b"chunked"),
+        ),
+        b"{}".ljust(102),
+    ),
+)
 @given(number=st.integers(0, len(CONFIGURATIONS) - 1), sent=requests())
 def test_explain_tells_what_the_running_gateway_does(running: Running, number: int, sent: Sent) -> None:
     """For any request `explain` and the gateway agree on outcome, status, X-Stage headers and problem document."""

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import pytest
 import xxhash
+from support.fields import by_name
 
 from gateway.rollout.decision import Decision, Enforcement, Result
 from gateway.rollout.endpoints import Endpoint, Match
-from gateway.rollout.inspection import Head, Inspection, by_name
+from gateway.rollout.head import Head
+from gateway.rollout.inspection import Inspection
 from gateway.rollout.policy import Mode, Operation, Policy
 from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape

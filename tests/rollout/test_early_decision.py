@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.documents import Writer
+from support.fields import by_name
 from support.length import examples
 
 from gateway.rollout.cohort import is_inside
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
-from gateway.rollout.inspection import Head, Inspection, by_name
+from gateway.rollout.head import Head
+from gateway.rollout.inspection import Inspection
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.compiled import CompiledPlan, Sizes
 from gateway.stages.locators import Location, Plan, Shape

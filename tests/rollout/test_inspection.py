@@ -12,11 +12,13 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fields import by_name
 from support.length import examples
 
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
-from gateway.rollout.inspection import Head, Inspection, by_name
+from gateway.rollout.head import Head
+from gateway.rollout.inspection import Inspection
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Check, Location, Node, Plan, Role, Shape
@@ -293,6 +295,7 @@ CHUNKED = [
     *[Request(gzip.compress(body) * 2, headers=coded(b"gzip")) for body in (GOOD, b"1")],
     *[Request(gzip.compress(body), headers=coded(b"gzip")) for body in (GOOD, BAD)],
     *[Request(zlib.compress(body), headers=coded(b"deflate")) for body in (GOOD, BAD)],
+    Request(b"{}".ljust(102), headers=coded(b"deflate"), policy=Policy(Vocabulary(), max_body_bytes=90)),
     Request(json.dumps({"d": [{"s": random.Random(i).choice(["seed", "x", "Seed"])} for i in range(200)]}).encode()),
 ]
 

@@ -13,7 +13,8 @@ from support.length import examples
 
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
-from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.head import Head
+from gateway.rollout.inspection import Inspection
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape

@@ -11,7 +11,8 @@ from support.hostile import HOSTILE, HOSTILE_HEADS, KIB, Hostile
 from support.stretches import lines, longest, most_calls
 
 from gateway.rollout.endpoints import Endpoint, FundSource, Match
-from gateway.rollout.inspection import Head, Inspection
+from gateway.rollout.head import Head
+from gateway.rollout.inspection import Inspection
 from gateway.rollout.policy import Mode, Policy
 from gateway.stages.compiled import CompiledPlan
 from gateway.stages.vocabulary import Vocabulary
