@@ -1,10 +1,8 @@
-"""Whether one request is enforced: by the mode, then by its method and operation, then by the percentage.
+"""Whether one request to an endpoint at `enforce` is enforced: by its method and operation, then by the percentage.
 
 What is asked before the body is read can only be answered with what is known by then: the key of the percentage may
 be the fund id, and that may stand in the body.
 """
-
-from types import MappingProxyType
 
 from gateway.rollout.cohort import BUCKETS, bucket_of, is_inside
 from gateway.rollout.decision import Enforcement
@@ -12,28 +10,23 @@ from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.head import Head
 from gateway.rollout.policy import Exemption, Mode, Policy, exemption
 
-_WITHOUT_GATE = MappingProxyType({mode: Enforcement(mode, mode) for mode in Mode})
-
 
 class Gate:
-    """The gate that one request at one endpoint comes to."""
+    """The gate that one request to an endpoint at `enforce` comes to."""
 
-    __slots__ = ("_exempt", "_head", "_key", "_key_may_be_in_body", "_mode", "_percent")
+    __slots__ = ("_exempt", "_head", "_key", "_key_may_be_in_body", "_percent")
 
-    def __init__(self, head: Head, endpoint: Endpoint, policy: Policy, mode: Mode, *, method_override: bool) -> None:
+    def __init__(self, head: Head, endpoint: Endpoint, policy: Policy, *, method_override: bool) -> None:
         self._head = head
-        self._mode = mode
-        self._exempt: Exemption | None = None
-        if mode is Mode.ENFORCE:
-            operation = endpoint.operation_of(head.method)
-            self._exempt = exemption(head.method, operation, policy, method_override=method_override)
+        operation = endpoint.operation_of(head.method)
+        self._exempt = exemption(head.method, operation, policy, method_override=method_override)
         self._key = policy.enforcement_key
         self._percent = endpoint.percent
         self._key_may_be_in_body = self._key == "fundId" and endpoint.fund.body is not None
 
     def may_enforce(self, fund: str | None, *, body_is_known: bool) -> bool:
         """Whether the request could still be enforced; `fund` is what is known of its fund id."""
-        if self._mode is not Mode.ENFORCE or self._exempt is not None:
+        if self._exempt is not None:
             return False
         if self._key_may_be_in_body and not body_is_known:
             return round(self._percent * 100) > 0
@@ -47,15 +40,12 @@ class Gate:
 
     def enforcement(self, fund: str | None) -> Enforcement:
         """Return how the request, of which all is known now, stands."""
-        mode = self._mode
-        if mode is not Mode.ENFORCE:
-            return _WITHOUT_GATE[mode]
         if self._exempt is not None:
-            return Enforcement(mode, Mode.WARN, self._exempt)
+            return Enforcement(Mode.ENFORCE, Mode.WARN, self._exempt)
         key = self._key_of(fund)
         if is_inside(key, self._percent):
-            return Enforcement(mode, Mode.ENFORCE, None, key, bucket_of(key))
-        return Enforcement(mode, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE, key, bucket_of(key))
+            return Enforcement(Mode.ENFORCE, Mode.ENFORCE, None, key, bucket_of(key))
+        return Enforcement(Mode.ENFORCE, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE, key, bucket_of(key))
 
     def _key_of(self, fund: str | None) -> str:
         key = self._key

@@ -20,8 +20,9 @@ Most bodies are short and good. One that is at hand whole may be judged by one l
 
 import re
 from itertools import product
+from types import MappingProxyType
 
-from gateway.rollout.decision import Decision, decide
+from gateway.rollout.decision import Decision, Enforcement, decide
 from gateway.rollout.endpoints import Match
 from gateway.rollout.gate import Gate
 from gateway.rollout.head import Head
@@ -41,6 +42,8 @@ METHOD_OVERRIDE_HEADERS = frozenset(
     for name in (b"x-http-method-override", b"x-http-method", b"x-method-override")
     for spelling in product(*((b"-", b"_") if part == b"-" else (part,) for part in re.split(rb"(-)", name)))
 )
+
+_WITHOUT_GATE = MappingProxyType({mode: Enforcement(mode, mode) for mode in Mode})
 
 
 class Inspection:
@@ -87,7 +90,9 @@ class Inspection:
         self._decoder: Decoder | None = None
         self._reason: Reason | None = None
         self._fund_in_head: str | None = None
-        self._gate = Gate(head, match.endpoint, policy, self.mode, method_override=self.method_override)
+        self._gate: Gate | None = None
+        if self.mode is Mode.ENFORCE:
+            self._gate = Gate(head, match.endpoint, policy, method_override=self.method_override)
         try:
             self._reason = self._judge_head()
         except Exception as error:  # whatever fails in the judge must become a decision
@@ -106,14 +111,16 @@ class Inspection:
     @property
     def may_refuse(self) -> bool:
         """Whether the request could still be refused, so that nothing of it may go upstream yet."""
-        return self._gate.may_enforce(self._fund, body_is_known=self._body_is_known)
+        gate = self._gate
+        return gate is not None and gate.may_enforce(self._fund, body_is_known=self._body_is_known)
 
     @property
     def certain(self) -> bool:
         """Whether the request will be refused, whatever is still to come of its body."""
         body = self._body
         wrong = self.ended or self._findings.count > 0 or (body is not None and body.certain)
-        return wrong and self._gate.surely_enforces(self._fund, body_is_known=self._body_is_known)
+        gate = self._gate
+        return wrong and gate is not None and gate.surely_enforces(self._fund, body_is_known=self._body_is_known)
 
     @property
     def enough(self) -> bool:
@@ -212,7 +219,8 @@ class Inspection:
         if verdict is None:
             return None
         fund = self._fund
-        enforcement = self._gate.enforcement(fund)
+        gate = self._gate
+        enforcement = _WITHOUT_GATE[self.mode] if gate is None else gate.enforcement(fund)
         result = decide(verdict, enforcement, self._policy, self._head.method, method_override=self.method_override)
         return Decision(self._match.endpoint.pattern, enforcement, verdict, result, fund)
 

@@ -1,6 +1,6 @@
 """The fast path: one decode that can only ever say "all good".
 
-Every place that a location goes through becomes a field of a msgspec struct, every stage one of the canonical names.
+Each place that a location goes through becomes a field of a msgspec struct, every stage one of the canonical names.
 So one decode reads what is guarded and skips the rest, at three times the speed of a whole parse. Whatever it refuses,
 whatever is required and absent, and whatever could be read in another way (`ambiguity.py`) goes to the exact judge,
 which makes the report.
@@ -8,18 +8,19 @@ which makes the report.
 `document` looks at a whole document, `elements` at a run of whole elements of the plan's array.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from stringzilla import count as times
+from stringzilla import find
 
 from gateway.stages.ambiguity import AmbiguityCheck
 from gateway.stages.locators import Node, Plan, Role
 from gateway.stages.prefix import ProvenPrefix
 from gateway.stages.rulebook import add_up, fund_text, is_one
-from gateway.stages.syntax import is_plain
+from gateway.stages.syntax import is_plain, quoted
 from gateway.stages.vocabulary import Vocabulary
 
 # Other numbers are text in more than one way; the exact judge knows which.
@@ -50,7 +51,7 @@ class Seen:
         self.fund: str | None = None
         self.met: dict[str, int] = {}
 
-    def meet(self, name: str, often: int = 1) -> None:
+    def meet(self, name: str, often: int) -> None:
         """Note that so many objects held a name."""
         self.met[name] = self.met.get(name, 0) + often
 
@@ -61,6 +62,17 @@ class FastPath:
     def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
         self._document = _Document.of(plan, vocabulary)
         self._elements = _Elements.of(plan, vocabulary)
+        self._weight = b""
+        self._unweighed: _Document | None = None
+        self._unweighed_elements: _Elements | None = None
+        name = None if plan.array is None else plan.locations[plan.array.location].weight
+        if name is not None and plan.tolerance is None:
+            # Then an element may do without a weight. Where that name stands nowhere, it need not be looked for.
+            self._weight = quoted(name)
+            locations = (replace(location, weight=None) for location in plan.locations)
+            unweighed = Plan.of(locations, fund=plan.fund)
+            self._unweighed = _Document.of(unweighed, vocabulary, also=name)
+            self._unweighed_elements = _Elements.of(unweighed, vocabulary, also=name)
 
     @property
     def has_document(self) -> bool:
@@ -78,7 +90,10 @@ class FastPath:
         `required` says whether the absence of a required location is a violation. `proven` is what was found in
         the one array before, whose elements were then taken out.
         """
-        return None if self._document is None else self._document.look(body, required=required, proven=proven)
+        seen = None if self._document is None else self._document.look(body, required=required, proven=proven)
+        if seen is None and self._unweighed is not None and find(body, self._weight) < 0:
+            return self._unweighed.look(body, required=required, proven=proven)
+        return seen
 
     def elements(self, data: memoryview, total: float | None, *, ascii_only: bool) -> Good | None:
         """Return what an array, its brackets included, holds when it is certain that all is good, else None.
@@ -86,11 +101,14 @@ class FastPath:
         Raises Malformed when the bytes are no JSON. `total` is the sum of the weights before, `ascii_only` says that
         no byte is above 127.
         """
-        return None if self._elements is None else self._elements.look(data, total, ascii_only=ascii_only)
+        good = None if self._elements is None else self._elements.look(data, total, ascii_only=ascii_only)
+        if good is None and self._unweighed_elements is not None and find(data, self._weight) < 0:
+            return self._unweighed_elements.look(data, total, ascii_only=ascii_only)
+        return good
 
 
 class _Document:
-    """The look at a whole document."""
+    """The look at a whole document; `also` is a name that no escape may spell either."""
 
     def __init__(self, root: "_Part", names: set[str]) -> None:
         self._root = root
@@ -98,9 +116,9 @@ class _Document:
         self._check = AmbiguityCheck(names, depth=0)
 
     @classmethod
-    def of(cls, plan: Plan, vocabulary: Vocabulary) -> "_Document | None":
+    def of(cls, plan: Plan, vocabulary: Vocabulary, also: str = "") -> "_Document | None":
         """Return the look of a plan, None when its locations are none that a struct can hold."""
-        names: set[str] = set()
+        names = {also}
         root = None if plan.root is None else _part(plan.root, plan, vocabulary, names)
         if root is None or not all(map(is_plain, vocabulary.canonical)):
             return None
@@ -121,12 +139,12 @@ class _Document:
 
 
 class _Elements:
-    """The look at some elements of an array."""
+    """The look at some elements of an array; `also` is a name that no escape may spell either."""
 
-    def __init__(self, names: list[str], depth: int, vocabulary: Vocabulary, *, weighed: bool) -> None:
+    def __init__(self, names: list[str], also: str, depth: int, vocabulary: Vocabulary, *, weighed: bool) -> None:
         self._names = names
         self._weighed = weighed
-        self._check = AmbiguityCheck(names, depth=depth)
+        self._check = AmbiguityCheck([*names, also], depth=depth)
         self._any = msgspec.json.Decoder(list[_element(names, vocabulary)])  # type: ignore[misc]  # made at run time
         # Elements with the guarded members and no others are common, and cheaper to be sure of.
         self._bare = None
@@ -134,7 +152,7 @@ class _Elements:
             self._bare = msgspec.json.Decoder(list[_element(names, vocabulary, bare=True)])  # type: ignore[misc]
 
     @classmethod
-    def of(cls, plan: Plan, vocabulary: Vocabulary) -> "_Elements | None":
+    def of(cls, plan: Plan, vocabulary: Vocabulary, also: str = "") -> "_Elements | None":
         """Return the look of a plan, None when it has no array, or names that no struct can hold."""
         array = plan.array
         if array is None:
@@ -143,7 +161,7 @@ class _Elements:
         names = [location.field] if location.weight is None else [location.field, location.weight]
         if not all(map(is_plain, names)):
             return None
-        return cls(names, len(array.path), vocabulary, weighed=plan.tolerance is not None and len(names) > 1)
+        return cls(names, also, len(array.path), vocabulary, weighed=plan.tolerance is not None and len(names) > 1)
 
     def look(self, data: memoryview, total: float | None, *, ascii_only: bool) -> Good | None:
         if self._check.of_characters(data, ascii_only=ascii_only):
@@ -243,13 +261,14 @@ class _Members:
         ]
 
     def note(self, value: Any, seen: Seen) -> bool:
+        met = seen.met
         for member_of, name, part, required in self._parts:
             member = member_of(value)
             if member is msgspec.UNSET:
                 if required and seen.required:
                     return False
             elif part.note(member, seen):
-                seen.meet(name)
+                met[name] = met.get(name, 0) + 1
             else:
                 return False
         return True
@@ -281,7 +300,7 @@ class _Keys:
     def note(self, value: Any, seen: Seen) -> bool:
         seen.values += len(value)
         for name in value:
-            seen.meet(name)
+            seen.meet(name, 1)
         return self._tolerance is None or _sums_to_one(add_up(value.values()), self._tolerance)
 
 

@@ -22,7 +22,6 @@ def gate(
     percent: float = 100.0,
     *,
     key: str = "requestId",
-    mode: Mode = Mode.ENFORCE,
     method: str = "POST",
     fund: FundSource = IN_BODY,
     write_only: bool = False,
@@ -30,15 +29,7 @@ def gate(
     policy = Policy(Vocabulary(), enforce_write_only=write_only, enforcement_key=key)
     endpoint = Endpoint("/e", Mode.ENFORCE, COMPILED, operation=Operation.READ, fund=fund, percent=percent)
     head = Head(method, "/e", "", {b"x-tenant": [b"t1"]}, "request-7")
-    return Gate(head, endpoint, policy, mode, method_override=False)
-
-
-@pytest.mark.parametrize("mode", [Mode.OFF, Mode.WARN])
-def test_only_enforce_comes_to_the_gate(mode: Mode) -> None:
-    """In every other mode nothing is enforced, and no key is asked for."""
-    one = gate(mode=mode)
-    assert not one.may_enforce(None, body_is_known=False)
-    assert one.enforcement(None) == (mode, mode, None, None, None)
+    return Gate(head, endpoint, policy, method_override=False)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ KEYS = Plan.of([Location(Shape.KEYS, ("k",), required=True)], fund=("f",))
 SUMMED = Plan.of([Location(Shape.KEYS, ("k",))], tolerance=0.01)
 EACH = Plan.of([Location(Shape.EACH, ("a", "D"), field="stage", weight="w")])
 WEIGHED = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="w")], tolerance=0.01)
+ACCENT = Plan.of([Location(Shape.EACH, ("D",), field="stage", weight="é")])
 VALUE = Plan.of([Location(Shape.VALUE, ("a", "z")), Location(Shape.VALUE, ("z",), required=True)])
 ROOT = Plan.of([Location(Shape.EACH, (), field="stage")])
 PLANS = [plan for plan in plans() if FastPath(plan, VOCABULARY).has_document]
@@ -41,6 +42,7 @@ def look(body: str | bytes, plan: Plan) -> tuple[int, str | None] | None:
         (EACH, '{"a":{"D":[{"stage":"seed","w":1},{"w":0,"stage":"series-a","é":"é"}]}}', (2, None)),
         (EACH, "{}", (0, None)),
         (EACH, '{"a":{}}', (0, None)),
+        (EACH, '{"a":{"D":[{"stage":"seed"},{"x":"y","stage":"series-a"}]}}', (2, None)),
         (WEIGHED, '{"D":[{"stage":"seed","w":0.4},{"stage":"seed","w":0.6}]}', (2, None)),
         (VALUE, '{"z":"seed","a":{"z":"series-b"}}', (2, None)),
         (ROOT, '[{"stage":"seed"}]', (1, None)),
@@ -73,7 +75,12 @@ def test_good_documents_are_good(plan: Plan, body: str, good: tuple[int, str | N
         (SUMMED, '{"k":{"seed":0.5}}'),
         (SUMMED, '{"k":{"seed":"1"}}'),
         (SUMMED, '{"k":{}}'),
-        (EACH, '{"a":{"D":[{"stage":"seed"}]}}'),
+        (EACH, '{"a":{"D":[{"stage":"seed"},{"stage":"seed","w":1}]}}'),
+        (EACH, '{"a":{"D":[{"stage":"seed","\\u0077":1}]}}'),
+        (EACH, '{"a":{"D":[{"stage":"seed","stage":"seed"}]}}'),
+        (EACH, '{"a":{"D":[{"stage":"seed"},{}]}}'),
+        (EACH, '{"a":{"D":[{"stage":"seed","x":"w"}]}}'),
+        (ACCENT, '{"D":[{"stage":"seed","\\u00e9":1,"\\u00e9":2}]}'),
         (EACH, '{"a":{"D":[{"stage":"bad","stage":"seed","w":1}]}}'),
         (EACH, '{"a":{"D":[]},"a":{"D":[]}}'),
         (EACH, '{"a":[]}'),
