@@ -1,4 +1,6 @@
-"""Whether the bytes of a document could be read in another way than the fast path read them.
+"""Whether the bytes of a document could be read in another way than they were.
+
+orjson and msgspec keep the last of two members of one name and tell nobody, so the raw bytes are asked as well.
 
 The fast path is as strict as orjson about what is JSON, but for three things, settled here: bytes in skipped values
 that are not UTF-8, halves of surrogate pairs, and depth. A number out of range in a skipped value is no finding to
@@ -16,6 +18,8 @@ from stringzilla import count as times
 from stringzilla import find
 
 from gateway.stages.syntax import MAX_DEPTH, PROTOTYPE_BYTES, SURROGATE, escapes_in_names, is_utf8, quoted
+
+_MAX_COUNTED_NAMES = 32  # more different names are not counted one by one
 
 
 class AmbiguityCheck:
@@ -54,6 +58,19 @@ class AmbiguityCheck:
         if find(data, PROTOTYPE_BYTES) >= 0:
             return True
         return self._may_be_deep and bool(times(data, b"{") + times(data, b"[") >= elements + self._spare_brackets)
+
+
+def may_repeat(body: bytes, met: Mapping[str, int]) -> bool:
+    """Whether a name that a walk met could stand twice in one object, or `__proto__` be in the document.
+
+    `met` counts the objects in which each name was found. Every one of them holds the name at least once in the
+    raw bytes, so equal counts prove that none holds it twice. An escape could spell a name in other bytes.
+    """
+    if find(body, PROTOTYPE_BYTES) >= 0 or len(met) > _MAX_COUNTED_NAMES:
+        return True
+    if any(times(body, quoted(name)) != often for name, often in met.items()):
+        return True
+    return b"\\" in body and escapes_in_names(met).search(body) is not None
 
 
 def _may_read_as_deep_as(depth: int) -> bool:

@@ -18,9 +18,10 @@ from typing import Any
 
 import orjson
 
+from gateway.stages.ambiguity import may_repeat
 from gateway.stages.compiled import CompiledPlan
 from gateway.stages.density import is_dense
-from gateway.stages.document import Walk, may_repeat
+from gateway.stages.document import Walk
 from gateway.stages.fast import Good, Malformed
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.locators import Array, Pointer

@@ -18,18 +18,16 @@ from typing import Any
 
 import orjson
 
+from gateway.stages.ambiguity import may_repeat
 from gateway.stages.incremental import judge_name_by_name
 from gateway.stages.locators import Node, Plan, Pointer, Role
 from gateway.stages.prefix import ProvenPrefix
 from gateway.stages.reasons import Reason
 from gateway.stages.rulebook import RuleBook, add_up, is_number
 from gateway.stages.steps import Steps
-from gateway.stages.syntax import PROTOTYPE_BYTES, escapes_in_names, quoted
 from gateway.stages.verdict import Findings
 from gateway.stages.vocabulary import Vocabulary
 
-# More different names than this are not counted one by one in the raw bytes.
-_MAX_COUNTED_NAMES = 32
 # So many values are looked at in one stretch; the dearest, each its own finding, cost some microseconds.
 _STRETCH = 100
 
@@ -70,19 +68,6 @@ def judge_document(
 def _is_only_too_large_a_number(error: orjson.JSONDecodeError) -> bool:
     """Whether orjson refused a number that a float cannot hold, which is JSON all the same (RFC 8259, section 6)."""
     return "infinity" in error.msg
-
-
-def may_repeat(body: bytes, met: dict[str, int]) -> bool:
-    """Whether a name that a walk met could stand twice in one object, or `__proto__` be in the document.
-
-    `met` counts the objects in which each name was found. Every one of them holds the name at least once in the
-    raw bytes, so equal counts prove that none holds it twice. An escape could spell a name in other bytes.
-    """
-    if PROTOTYPE_BYTES in body or len(met) > _MAX_COUNTED_NAMES:
-        return True
-    if any(body.count(quoted(name)) != times for name, times in met.items()):
-        return True
-    return b"\\" in body and escapes_in_names(met).search(body) is not None
 
 
 class Walk:

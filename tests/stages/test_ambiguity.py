@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.stages.ambiguity import AmbiguityCheck
+from gateway.stages.ambiguity import AmbiguityCheck, may_repeat
 
 CHECK = AmbiguityCheck(["stage", "a/b"], depth=1)
 PLAIN = AmbiguityCheck(["stage"], depth=1)
@@ -41,3 +41,19 @@ def test_a_name_with_an_escape_of_its_own() -> None:
 def test_names(body: bytes, met: dict[str, int], told: bool) -> None:
     """A name that stands more often than it was read is told, and so is `__proto__`."""
     assert PLAIN.of_names(body, met, 2) is told
+
+
+@pytest.mark.parametrize(
+    ("body", "met", "told"),
+    [
+        (b'{"a":1,"b":{"a":2}}', {"a": 2, "b": 1}, False),
+        (b'{"a":1,"a":2}', {"a": 1}, True),
+        (b'{"a":1,"\\u0061":2}', {"a": 1}, True),
+        (b'{"a":1,"x":"\\n"}', {"a": 1}, False),
+        (b'{"a":1,"__proto__":2}', {"a": 1}, True),
+        (b"{%b}" % b",".join(b'"%d":1' % n for n in range(33)), {str(n): 1 for n in range(33)}, True),
+    ],
+)
+def test_what_a_walk_met_once_may_stand_twice(body: bytes, met: dict[str, int], told: bool) -> None:
+    """A name that stands as often as it was met is nowhere twice; escapes, `__proto__` and many names leave it open."""
+    assert may_repeat(body, met) is told
