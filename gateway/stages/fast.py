@@ -42,11 +42,11 @@ class Good:
 class Seen:
     """What a good document held: stage values, the fund id, and how often each guarded name was met."""
 
-    __slots__ = ("fund", "met", "proven", "required", "values")
+    __slots__ = ("fund", "met", "prefix", "required", "values")
 
-    def __init__(self, *, required: bool, proven: ProvenPrefix | None) -> None:
+    def __init__(self, *, required: bool, prefix: ProvenPrefix | None) -> None:
         self.required = required
-        self.proven = proven
+        self.prefix = prefix
         self.values = 0
         self.fund: str | None = None
         self.met: dict[str, int] = {}
@@ -84,15 +84,15 @@ class FastPath:
         """Whether the plan has an array whose elements can be looked at run by run."""
         return self._elements is not None
 
-    def document(self, body: bytes, *, required: bool, proven: ProvenPrefix | None = None) -> Seen | None:
+    def document(self, body: bytes, *, required: bool, prefix: ProvenPrefix | None = None) -> Seen | None:
         """Return what a document holds when it is certain that all is good, else None.
 
-        `required` says whether the absence of a required location is a violation. `proven` is what was found in
+        `required` says whether the absence of a required location is a violation. `prefix` is what was found in
         the one array before, whose elements were then taken out.
         """
-        seen = None if self._document is None else self._document.look(body, required=required, proven=proven)
+        seen = None if self._document is None else self._document.look(body, required=required, prefix=prefix)
         if seen is None and self._unweighed is not None and find(body, self._weight) < 0:
-            return self._unweighed.look(body, required=required, proven=proven)
+            return self._unweighed.look(body, required=required, prefix=prefix)
         return seen
 
     def elements(self, data: memoryview, total: float | None, *, ascii_only: bool) -> Good | None:
@@ -124,7 +124,7 @@ class _Document:
             return None
         return cls(root, names | set(vocabulary.canonical))
 
-    def look(self, body: bytes, *, required: bool, proven: ProvenPrefix | None) -> Seen | None:
+    def look(self, body: bytes, *, required: bool, prefix: ProvenPrefix | None) -> Seen | None:
         check = self._check
         if check.of_characters(body, ascii_only=body.isascii()):
             return None
@@ -132,7 +132,7 @@ class _Document:
             document = self._decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
             return None
-        seen = Seen(required=required, proven=proven)
+        seen = Seen(required=required, prefix=prefix)
         if not self._root.note(document, seen) or check.of_names(body, seen.met):
             return None
         return seen
@@ -317,7 +317,7 @@ class _Each:
             seen.meet(name, count)
         if self._tolerance is None:
             return True
-        begin = seen.proven.total if seen.proven is not None else 0.0
+        begin = seen.prefix.total if seen.prefix is not None else 0.0
         return _sums_to_one(_weights_of(value, begin), self._tolerance)
 
 

@@ -138,20 +138,20 @@ class BodyJudge:
 
     def _is_all_good(self, cutter: Cutter | None) -> bool:
         """Whether a fast look at what is kept, without the proven elements, is enough; then its findings are added."""
-        fast, proven, body = self._compiled.fast, None, bytes(self._buffer)
+        fast, prefix, body = self._compiled.fast, None, bytes(self._buffer)
         if not fast.has_document or len(body) > self._compiled.sizes.window:
             return False
         if cutter is not None and cutter.prefix.count:
-            proven = cutter.prefix
-            if cutter.ambiguous or proven.findings.count or body[:1] != b"]":
+            prefix = cutter.prefix
+            if cutter.ambiguous or prefix.findings.count or body[:1] != b"]":
                 return False
             body = cutter.head + body
         self._parsed += len(body)
-        seen = fast.document(body, required=self._required, proven=proven)
+        seen = fast.document(body, required=self._required, prefix=prefix)
         if seen is None:
             return False
         findings = self._findings
-        findings.values += seen.values + (proven.findings.values if proven is not None else 0)
+        findings.values += seen.values + (prefix.findings.values if prefix is not None else 0)
         findings.fund = seen.fund if seen.fund is not None else findings.fund
         return True
 

@@ -67,6 +67,9 @@ HOSTILE: dict[str, Hostile] = {
     "unknown names": Hostile(KEYS, _object(lambda n: f'"{n}":null')),
     "nearly right": Hostile(EACH, _array(lambda n: f'{{"stage":"seriez-{n}"}}')),
     "escapes": Hostile(EACH, lambda size: b'{"y":"%b","x":[]}' % (b"\\u0041" * (size // 6))),
+    "bad at the end": Hostile(
+        EACH, lambda size: b'{"x":[%b,{"stage":"bad"}]}' % _filled(lambda _: '{"stage":"seed"}', size)
+    ),
     "many digits": Hostile(EACH, _array(lambda _: '{"stage":"seed","y":0.' + "1" * 3900 + "}")),
 }
 HOSTILE_HEADS: dict[str, Hostile] = {
