@@ -10,6 +10,7 @@ read, and no escape could spell it in others.
 stringzilla searches and counts several times as fast as bytes do.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -17,8 +18,19 @@ import msgspec
 from stringzilla import count as times
 from stringzilla import find
 
-from gateway.stages.syntax import MAX_DEPTH, PROTOTYPE_BYTES, SURROGATE, escapes_in_names, is_utf8, quoted
+from gateway.stages.syntax import (
+    ASCII_ESCAPE,
+    MAX_DEPTH,
+    PROTOTYPE_BYTES,
+    SURROGATE,
+    escapes_in_names,
+    is_utf8,
+    quoted,
+)
 
+_ASCII_ESCAPES = tuple(b"\\u00%d" % digit for digit in range(8))
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")  # both halves of a character
+_MOST_PAIRED = 128 * 1024  # bytes in which halves are paired at once: of nothing else they take a millisecond
 _MAX_COUNTED_NAMES = 32  # more different names are not counted one by one
 
 
@@ -41,10 +53,15 @@ class AmbiguityCheck:
 
         `ascii_only` says that no byte is above 127.
         """
-        # A regular expression takes forty times as long as a search for how every such escape begins.
-        if find(data, self._begins) >= 0 and (self._escapes.search(data) or SURROGATE.search(data)):
+        if find(data, self._begins) >= 0 and (self._may_spell_a_name(data) or _has_half_a_character(data)):
             return True
         return not ascii_only and not is_utf8(data)
+
+    def _may_spell_a_name(self, data: bytes | memoryview) -> bool:
+        # A regular expression takes forty times as long as a search; languages that escape all but ASCII are common.
+        if self._escapes is ASCII_ESCAPE:
+            return any(find(data, escape) >= 0 for escape in _ASCII_ESCAPES)
+        return self._escapes.search(data) is not None
 
     def of_names(self, data: bytes | memoryview, met: Mapping[str, int], elements: int = 0) -> bool:
         """Whether a name stands more often in the bytes than it was read, or `__proto__` does, or it is too deep.
@@ -58,6 +75,16 @@ class AmbiguityCheck:
         if find(data, PROTOTYPE_BYTES) >= 0:
             return True
         return self._may_be_deep and bool(times(data, b"{") + times(data, b"[") >= elements + self._spare_brackets)
+
+
+def _has_half_a_character(data: bytes | memoryview) -> bool:
+    """Whether there may be an escaped half of a character without its other half (RFC 8259, section 7)."""
+    if (find(data, b"\\ud") < 0 and find(data, b"\\uD") < 0) or SURROGATE.search(data) is None:
+        return False
+    # Only where no backslash is escaped does each of them begin an escape.
+    if len(data) > _MOST_PAIRED or find(data, b"\\\\") >= 0:
+        return True
+    return SURROGATE.search(_PAIR.sub(b".", data)) is not None
 
 
 def may_repeat(body: bytes, met: Mapping[str, int]) -> bool:

@@ -12,7 +12,7 @@ SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # escaped half of a character, or
 
 _ANY_ESCAPE = re.compile(rb"\\")
 _UNICODE_ESCAPE = re.compile(rb"\\u")
-_ASCII_ESCAPE = re.compile(rb"\\u00[0-7]")
+ASCII_ESCAPE = re.compile(rb"\\u00[0-7]")  # of the first 128 characters
 
 
 def quoted(name: str) -> bytes:
@@ -30,7 +30,7 @@ def escapes_in_names(names: Iterable[str]) -> re.Pattern[bytes]:
     text = "".join(names)
     if any(character in '"\\/\b\f\n\r\t' for character in text):
         return _ANY_ESCAPE
-    return _ASCII_ESCAPE if text.isascii() else _UNICODE_ESCAPE
+    return ASCII_ESCAPE if text.isascii() else _UNICODE_ESCAPE
 
 
 def is_utf8(data: bytes | memoryview) -> bool:

@@ -13,7 +13,16 @@ PLAIN = AmbiguityCheck(["stage"], depth=1)
     [
         (b'{"x":"\\n\\u00e9\\/"}', False),
         (b'{"x":"\\u0073"}', True),
+        (b'{"x":"\\u007F"}', True),
+        (b'{"x":"\\u0080\\ud7ff\\uD000"}', False),
         (b'{"x":"\\ud800"}', True),
+        (b'{"x":"\\uDFFF"}', True),
+        (b'{"x":"\\ud83d\\uDE00 \\uD83D\\ude00"}', False),
+        (b'{"x":"\\ud83d\\ude00\\ude00"}', True),
+        (b'{"x":"\\ud83d\\ud83d\\ude00"}', True),
+        (b'{"x":"\\ude00\\ud83d"}', True),
+        (b'{"x":"\\ud83d \\ude00"}', True),
+        (b'{"x":"\\\\ud83d\\ude00"}', True),
         (b'{"x":"\xff"}', True),
         ('{"x":"é"}'.encode(), False),
     ],
@@ -22,6 +31,12 @@ def test_characters(body: bytes, told: bool) -> None:
     """Escapes that could spell a guarded name, halves of characters and bytes that are no UTF-8 are told."""
     assert PLAIN.of_characters(body, ascii_only=body.isascii()) is told
     assert PLAIN.of_characters(memoryview(body), ascii_only=body.isascii()) is told
+
+
+@pytest.mark.parametrize(("pairs", "told"), [(10_000, False), (12_000, True)])
+def test_so_many_pairs_are_left_open(pairs: int, told: bool) -> None:
+    """Halves are paired in no more bytes than a stretch allows."""
+    assert PLAIN.of_characters(b'{"x":"%b"}' % (b"\\ud83d\\ude00" * pairs), ascii_only=True) is told
 
 
 def test_a_name_with_an_escape_of_its_own() -> None:

@@ -51,6 +51,7 @@ def look(body: bytes, plan: Plan = PLAIN, total: float | None = 0.0) -> Good | s
         (PLAIN, '[{"stage":"seed","x":"é"}]'.encode(), Good(1, None)),
         (PLAIN, b'[{"stage":"seed","x":"\\n\\u00e9\\u4e00\\""}]', Good(1, None)),
         (PLAIN, b'[{"stage":"seed","x":1e400}]', Good(1, None)),
+        (PLAIN, b'[{"stage":"seed","x":"\\ud83d\\ude00\\ud83d\\ude00"}]', Good(1, None)),
         (EACH, b'[{"stage":"seed","w":1}]', Good(1, None)),
         (EACH, b'[{"stage":"seed"},{"stage":"seed"}]', Good(2, None)),
         (EACH, b'[{"stage":"seed","x":{"W":1}}]', Good(1, None)),

@@ -67,6 +67,7 @@ HOSTILE: dict[str, Hostile] = {
     "unknown names": Hostile(KEYS, _object(lambda n: f'"{n}":null')),
     "nearly right": Hostile(EACH, _array(lambda n: f'{{"stage":"seriez-{n}"}}')),
     "escapes": Hostile(EACH, lambda size: b'{"y":"%b","x":[]}' % (b"\\u0041" * (size // 6))),
+    "escaped pairs": Hostile(EACH, lambda size: b'{"y":"%b","x":[]}' % (b"\\ud83d\\ude00" * (size // 12))),
     "bad at the end": Hostile(
         EACH, lambda size: b'{"x":[%b,{"stage":"bad"}]}' % _filled(lambda _: '{"stage":"seed"}', size)
     ),
