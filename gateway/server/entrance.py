@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 
 from gateway.proxy.parser import parser_settings, refused_head
+from gateway.server.open_connection import OpenConnection
 
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later head
 BODY_SECONDS = 10.0
@@ -48,7 +49,7 @@ async def read_body(request: web.BaseRequest) -> bytes:
         return await request.read()
 
 
-class AdminConnection(web.RequestHandler):
+class AdminConnection(OpenConnection):
     """One connection to the admin port."""
 
     def __init__(self, server: "AdminServer", **settings: Any) -> None:
@@ -69,7 +70,7 @@ class AdminConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Give bytes to the parser."""
         super().data_received(data)
-        if self._messages or self._request_in_progress:
+        if self.unhandled or self.is_handling:
             self._stop()
         elif not self._begun:
             self._begun = True

@@ -25,6 +25,7 @@ from gateway.proxy.progress import end_in_time
 from gateway.proxy.request import fresh_ids
 from gateway.proxy.shares import Share
 from gateway.rules.model import Limits
+from gateway.server.open_connection import OpenConnection
 
 KEEP_ALIVE_SECONDS = 75.0
 _SWEEP_SECONDS = 5.0
@@ -35,11 +36,12 @@ _TURNED_AWAY_SECONDS = 1.0  # how long a connection too many may take to read it
 _log = logging.getLogger("gateway.proxy")
 
 
-class Connection(web.RequestHandler):
+class Connection(OpenConnection):
     """A client's connection: one too many, or one that takes too long over a head, is answered and closed."""
 
     def __init__(self, server: "Server", **settings: Any) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **settings)
+        self._event_loop = asyncio.get_running_loop()
+        super().__init__(server, loop=self._event_loop, **settings)
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
         self._asked = False  # whether a first head was whole; only then is aiohttp sure to wait for the next
@@ -49,7 +51,7 @@ class Connection(web.RequestHandler):
         self._is_counted = False  # whether the last body has a length instead of chunks
         self._finished: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
         self._lane: Lane | None = None
-        self._idle_since = self._loop.time()
+        self._idle_since = self._event_loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first head, if there is room for one more connection."""
@@ -84,13 +86,13 @@ class Connection(web.RequestHandler):
 
     def _is_between_requests(self) -> bool:
         """Whether the general way has no request, and waits for one."""
-        return self._waiter is not None and not self._waiter.done() and not self._messages and not self._close
+        return self.awaits_request and not self.unhandled and not self.is_closing
 
     def _end_of_lane(self, keeps_alive: bool, behind: bytes) -> None:
         """Go on behind a request that the lane has carried."""
         self.writer.begin()
         self._end = b""
-        self._idle_since = self._loop.time()
+        self._idle_since = self._event_loop.time()
         if not keeps_alive:
             self.force_close()
         elif behind:
@@ -113,7 +115,7 @@ class Connection(web.RequestHandler):
         if not self._is_waiting():
             self._stop_timer()
             self._begun = self._has_more(data, seen if self._last_body is body else None)
-            if not self._request_in_progress:
+            if not self.is_handling:
                 self._expect_rest()  # aiohttp is just about to wait again
         elif not self._begun:
             self._begun = True
@@ -122,19 +124,19 @@ class Connection(web.RequestHandler):
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading; where nothing was held back, which is nearly always, nothing is parsed anew for it."""
-        if self._reading_paused or self._buffer_paused or self._begun:
+        if self.holds_back or self._begun:
             super().resume_reading(resume_parser)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Let go of a broken body, and wait for the rest of a next head that began behind the request."""
-        if self._upgraded or type(resp) is not Answered:
+        if self.has_switched or type(resp) is not Answered:
             finished = await super().finish_response(request, resp, start_time)
         else:
             finished = resp, False  # it is on the wire already
         self.writer.begin()
-        self._idle_since = self._loop.time()
+        self._idle_since = self._event_loop.time()
         self._finished = request.content
         if self._finished.exception() is not None:
             self._finished.feed_eof()  # aiohttp would read on, and log what it meets as a fault of ours
@@ -143,9 +145,9 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own signature
         """Take the client's end for its leaving, but in a tunnel, where only its sending has ended."""
-        if self._payload_parser is None:
+        if self.tunnel is None:
             return False
-        self._payload_parser.feed_eof()
+        self.tunnel.feed_eof()
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -186,8 +188,8 @@ class Connection(web.RequestHandler):
 
     def _note_bodies(self) -> None:
         """Break off the body in which the parser found an error; it only reports that as one more message."""
-        self._asked = self._asked or bool(self._messages)
-        for message, body in self._messages:
+        self._asked = self._asked or bool(self.unhandled)
+        for message, body in self.unhandled:
             if isinstance(message, RawRequestMessage):
                 self._last_body = body
                 self._is_counted = not message.chunked
@@ -218,15 +220,15 @@ class Connection(web.RequestHandler):
 
     def _is_waiting(self) -> bool:
         """Whether no request is being handled and no head is complete."""
-        return not self._asked or (self._waiter is not None and not self._waiter.done())
+        return not self._asked or self.awaits_request
 
     def _expect_head(self) -> None:
         self._stop_timer()
         seconds = self._server.limits.header_timeout_seconds
-        self._head_timer = self._loop.call_later(seconds, self._give_up_on_head)
+        self._head_timer = self._event_loop.call_later(seconds, self._give_up_on_head)
 
     def _expect_rest(self) -> None:
-        if self._begun and not self._messages:
+        if self._begun and not self.unhandled:
             self._expect_head()
 
     def _stop_timer(self) -> None:
@@ -249,7 +251,7 @@ class Connection(web.RequestHandler):
             self.transport.write(_Refusal(error).bytes)
             self.transport.write_eof()
         self.close()
-        self._loop.call_later(_TURNED_AWAY_SECONDS, self.force_close)
+        self._event_loop.call_later(_TURNED_AWAY_SECONDS, self.force_close)
 
 
 class _Refusal(Answered):
