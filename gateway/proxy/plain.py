@@ -22,8 +22,10 @@ _METHODS = MappingProxyType({m.encode(): m for m in ("GET", "HEAD", "POST", "PUT
 _TARGET = re.compile(rb"/[A-Za-z0-9/_.~!$&'()*+,:;=@?%-]*")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,5}")
-# These say how to read the message, or what becomes of the connection.
-_TELLING = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"proxy-connection"})
+# These say how to read the message or what becomes of the connection; the last one the server's parser refuses.
+_TELLING = frozenset(
+    {b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"proxy-connection", b"sec-websocket-key1"}
+)
 
 
 class PlainRequest(NamedTuple):
