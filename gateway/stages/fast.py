@@ -40,14 +40,17 @@ class Good:
 
 
 class Seen:
-    """What a good document held: stage values, the fund id, and how often each guarded name was met."""
+    """What a good document held: stage values, the fund id, and how often each guarded name was met.
 
-    __slots__ = ("fund", "met", "prefix", "required", "values")
+    `elements` are those of its array, containers that stand beside each other.
+    """
+
+    __slots__ = ("elements", "fund", "met", "prefix", "required", "values")
 
     def __init__(self, *, required: bool, prefix: ProvenPrefix | None) -> None:
         self.required = required
         self.prefix = prefix
-        self.values = 0
+        self.values = self.elements = 0
         self.fund: str | None = None
         self.met: dict[str, int] = {}
 
@@ -133,7 +136,7 @@ class _Document:
         except (msgspec.DecodeError, RecursionError):
             return None
         seen = Seen(required=required, prefix=prefix)
-        if not self._root.note(document, seen) or check.of_names(body, seen.met):
+        if not self._root.note(document, seen) or check.of_names(body, seen.met, seen.elements):
             return None
         return seen
 
@@ -313,6 +316,7 @@ class _Each:
     def note(self, value: Any, seen: Seen) -> bool:
         count = len(value)
         seen.values += count
+        seen.elements += count
         for name in self._names:
             seen.meet(name, count)
         if self._tolerance is None:

@@ -156,3 +156,14 @@ def test_elements_with_containers_in_them_are_still_good(deeper_python: None) ->
     """A few containers in each element are no sign of depth."""
     window = memoryview(b"[" + b",".join([b'{"stage":"seed","x":[{}]}'] * 400) + b"]")
     assert fast_path(PLAIN).elements(window, 0.0, ascii_only=True) == Good(400, None)
+
+
+def test_a_document_of_many_elements_is_still_good(deeper_python: None) -> None:
+    """Elements beside each other are no sign of depth in a whole document either, and a deep one among them is."""
+    fast = fast_path(PLAIN)
+    seen = fast.document(b"[" + b",".join([SEED] * 3000) + b"]", required=False)
+    assert seen is not None
+    assert seen.values == 3000
+    for levels, good in ((MAX_DEPTH - 3, True), (MAX_DEPTH - 2, True), (MAX_DEPTH - 1, False)):
+        body = b"[" + b",".join([*[SEED] * 1999, deep(levels)]) + b"]"
+        assert (fast.document(body, required=False) is not None) is good, levels
