@@ -146,7 +146,7 @@ class Cutter:
             good = self._look(buffer, end)
         except Malformed:
             good = None
-        if good is None:
+        if good is None or not good.count:
             self._wary = end
             return False
         self._take(good)
