@@ -76,25 +76,26 @@ def switching(protocols: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"Connection", b"Upgrade"), (b"Upgrade", protocols)]
 
 
-def kept(fields: IndexedFields, drop: frozenset[bytes]) -> tuple[list[tuple[bytes, bytes]], Container[bytes]]:
-    """Return the fields whose (lower-case) names are not to be dropped, and these names."""
-    if drop.isdisjoint(fields.named):
-        return list(fields), fields.named
-    return _without(fields, drop), fields.named.keys() - drop
-
-
-def _without(fields: IndexedFields, drop: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+def without(fields: IndexedFields, drop: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the fields whose (lower-case) names are not to be dropped."""
+    if len(fields.named) == len(fields):
+        return [field for field, key in zip(fields, fields.named, strict=True) if key not in drop]
     return [field for field in fields if field[0].lower() not in drop]
 
 
 def append_to_list(
     fields: list[tuple[bytes, bytes]], present: Container[bytes], name: bytes, key: bytes, item: bytes
 ) -> None:
-    """Append to a list-valued field where it last stands, else at the end; `key` is its name in lower case."""
-    if key not in present:
+    """Append to a list-valued field where it last stands, else at the end; `key` is its name in lower case.
+
+    `present` has the names of all fields, and maybe more.
+    """
+    index = None
+    if key in present:
+        index = max((index for index, (given, _) in enumerate(fields) if given.lower() == key), default=None)
+    if index is None:
         fields.append((name, item))
         return
-    index = max(index for index, (given, _) in enumerate(fields) if given.lower() == key)
     given, value = fields[index]
     fields[index] = (given, value + b", " + item if value else item)
 
@@ -103,13 +104,14 @@ def response_head(
     status: int, reason: bytes, fields: IndexedFields, *, added: Iterable[tuple[bytes, bytes]], inspected: bool
 ) -> bytes:
     """Return the head that goes to the client: the upstream's, less what is not for the client, plus `added`."""
-    drop = _FROM_RESPONSE[inspected]
-    if b"connection" in fields.named:
-        options = connection_options(fields.named) - drop
-        drop |= {name for name in options if not NOT_FOR_CONNECTION.fullmatch(name)}
-    carried = _without(fields, drop)
+    carried = without(fields, _dropped_from_response(connection_options(fields.named), inspected))
     carried.extend(added)
     return written(b"HTTP/1.1 %d %b" % (status, reason), carried)
+
+
+@lru_cache(64)  # nearly all say the same
+def _dropped_from_response(options: frozenset[bytes], inspected: bool) -> frozenset[bytes]:
+    return _FROM_RESPONSE[inspected] | {name for name in options if not NOT_FOR_CONNECTION.fullmatch(name)}
 
 
 def trailer_section(fields: Sequence[tuple[bytes, bytes]], *, inspected: bool) -> bytes:

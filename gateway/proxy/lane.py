@@ -51,6 +51,7 @@ class Lane:
         "_peer",
         "_timer",
         "_wanted",
+        "_wants_more",
     )
 
     def __init__(
@@ -66,6 +67,7 @@ class Lane:
         self._done = done
         peer = client.writer.transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else "unknown"
+        self._wants_more = partial(handler.wants_more, True)
         self._carried: _Carried | None = None
         self._behind = b""
         self._gathered = bytearray()
@@ -138,7 +140,7 @@ class Lane:
         if not self._client.writer.is_ready or not pool.has_idle:
             return False
         body = Arrived(request.length)
-        call = Call(head, body, self._client, service, partial(handler.wants_more, True))
+        call = Call(head, body, self._client, service, self._wants_more)
         match, judging, content = way.inspected, None, request.body(data)
         if match is not None:
             judging = judging_of(call, way, match)

@@ -7,6 +7,7 @@ fields stay as they came.
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,25 +23,15 @@ from gateway.proxy.headers import (
     append_to_list,
     connection_options,
     is_authority,
-    kept,
     list_of,
     switching,
+    without,
     written,
 )
 
 _VIA = MappingProxyType({(1, 0): b"1.0 stage-gateway", (1, 1): b"1.1 stage-gateway"})
 # A request's trailers are not carried, so neither is the announcement; Expect is answered here.
 _DROPPED = HOP_BY_HOP | {b"expect", b"trailer"}
-# By what is known of a request (whether its id is new, whether it is inspected): no set is made for each one.
-_DROPPED_FROM = MappingProxyType(
-    {
-        (new, inspected): _DROPPED
-        | (frozenset({b"x-request-id"}) if new else frozenset())
-        | (STAGE_FIELDS if inspected else frozenset())
-        for new in (False, True)
-        for inspected in (False, True)
-    }
-)
 _CARRIES_REQUESTS = re.compile(rb"(?:h2c?|h3|http|tls)(?:/.*)?\Z", re.IGNORECASE)
 _MAX_LENGTH_DIGITS = 18
 _IDS_AT_ONCE = 256
@@ -193,31 +184,39 @@ def protocols_asked_for(fields: IndexedFields) -> bytes | None:
     return b", ".join(name for name in list_of(given) if not _CARRIES_REQUESTS.match(name)) or None
 
 
+@lru_cache(64)  # nearly all clients say the same
+def _dropped(options: frozenset[bytes], has_own_id: bool, inspected: bool) -> frozenset[bytes]:
+    """Return the names that do not go upstream, what Connection names among them."""
+    return (
+        _DROPPED
+        | options
+        | (STAGE_FIELDS if inspected else frozenset())
+        | (frozenset() if has_own_id else frozenset({b"x-request-id"}))
+    )
+
+
 def head_for_upstream(head: RequestHead, authority: bytes, *, inspected: bool) -> bytes:
     """Return the head that goes upstream.
 
     `authority` stands in where an HTTP/1.0 client named none, since HTTP/1.1 needs one. `inspected` says that only
     the gateway speaks in the X-Stage fields.
     """
-    named = head.fields.named
-    drop = _DROPPED_FROM[not head.has_own_id, inspected]
-    if b"connection" in named:
-        drop |= connection_options(named)
-    fields, present = kept(head.fields, drop)
-    hosts = named[b"host"] if b"host" in present else []
+    drop = _dropped(connection_options(head.fields.named), head.has_own_id, inspected)
+    fields, named = without(head.fields, drop), head.fields.named
+    hosts = named.get(b"host", [])
     if head.host is not None:
         hosts = [head.host]
         fields = [(b"Host", head.host), *((name, value) for name, value in fields if name.lower() != b"host")]
-    if b"x-forwarded-proto" not in present:
+    if b"x-forwarded-proto" not in named:
         fields.append((b"X-Forwarded-Proto", b"http"))
-    if b"x-forwarded-host" not in present:
+    if b"x-forwarded-host" not in named:
         fields.extend([(b"X-Forwarded-Host", value) for value in hosts])
     if not hosts:
         fields.insert(0, (b"Host", authority))
     if not head.has_own_id:
         fields.append((b"X-Request-Id", head.request_id.encode("ascii")))
-    append_to_list(fields, present, b"X-Forwarded-For", b"x-forwarded-for", head.client.encode("ascii", "replace"))
-    append_to_list(fields, present, b"Via", b"via", _VIA[head.version])
+    append_to_list(fields, named, b"X-Forwarded-For", b"x-forwarded-for", head.client.encode("ascii", "replace"))
+    append_to_list(fields, named, b"Via", b"via", _VIA[head.version])
     if head.is_chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))
     elif (protocols := head.protocols) is not None:

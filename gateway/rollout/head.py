@@ -23,4 +23,6 @@ class Head(NamedTuple):
     def header(self, name: bytes) -> str | None:
         """Return the values of a header (lower-case `name`) as one text, None when it is absent."""
         values = self.headers.get(name)
+        if values is not None and len(values) == 1:
+            return values[0].decode("utf-8", "surrogateescape")
         return b", ".join(values).decode("utf-8", "surrogateescape") if values else None

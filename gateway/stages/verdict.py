@@ -11,6 +11,7 @@ Rules of the room:
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import xxhash
 
@@ -62,6 +63,12 @@ class Verdict:
     def valid(self) -> bool:
         """Whether nothing was found."""
         return self.reason is None
+
+
+@lru_cache(256)  # nearly all requests are good, of a few values and without a fund in the body
+def good(values: int, fund: str | None) -> Verdict:
+    """Return the verdict on a whole body in which nothing was found."""
+    return Verdict(values=values, fund=fund)
 
 
 def whole_request(
@@ -154,8 +161,8 @@ class Findings:
 
     def verdict(self, *, lower_bound: bool = False) -> Verdict:
         """Return what was found so far; `lower_bound` says that the body was not seen to its end."""
-        if self.count == 0:  # nearly always
-            return Verdict(values=self.values, count_is_lower_bound=lower_bound, fund=self.fund)
+        if self.count == 0 and not lower_bound:
+            return good(self.values, self.fund)
         return Verdict(
             reason=self.first,
             count=self.count,

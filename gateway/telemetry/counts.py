@@ -43,6 +43,9 @@ class Counter(Collector):
 
     def labels(self, *values: str) -> Count:
         """Return the series of these label values, one for each label; from now on it is there."""
+        child = self._children.get(values)
+        if child is not None:
+            return child
         if len(values) != len(self._labels):
             raise ValueError(f"{self._name} has the labels {self._labels}, not the values {values}")
         return self._children.setdefault(tuple(map(str, values)), Count())

@@ -34,7 +34,9 @@ FUNDS_IN_A_REPORT = 10_000
 
 def fund_name(fund: str | None) -> str:
     """Return the label of a fund: its id when it is an integer or a UUID, else `none`."""
-    name = (fund or "").lower()
+    if fund is None:
+        return "none"
+    name = fund.lower()
     return name if _FUND.fullmatch(name) else "none"
 
 
