@@ -222,11 +222,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the upstream's end; in a tunnel only its sending has ended."""
-        if self._reader is not None and not self._reader.is_whole:
-            self._reader.end()
-            self._wake()
-            return self._reader.is_tunnel
-        return False
+        reader = self._reader
+        if reader is None or reader.is_whole:
+            return False
+        reader.end()
+        self._wake()  # which may be the end of the exchange
+        return reader.is_tunnel
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""

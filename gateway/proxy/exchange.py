@@ -105,8 +105,7 @@ class Exchange:
             ready.append(chunk)
             if listener is not None:
                 await listener.hear(chunk)
-        self._heard_all = body.read_to_end
-        if listener is not None and self._heard_all:
+        if listener is not None and body.read_to_end:
             await listener.end()
         at_once = body.read_to_end and sum(map(len, ready)) <= _AT_ONCE
         opening = self.opening(ready if at_once else None)
@@ -132,6 +131,7 @@ class Exchange:
         """Send the request's head, and what is sent with it."""
         interim = None if self._head.version < (1, 1) else self._relay_interim
         self._call.body.sent_on = True
+        self._heard_all = self._call.body.read_to_end
         connection.start(self._head.method, opening, self._patience, interim, may_switch=self._protocols is not None)
 
     def may_repeat(self, connection: Connection, error: UpstreamError) -> bool:

@@ -152,8 +152,19 @@ class Lane:
         return True
 
     def _judge(self, judging: Judging, content: bytes) -> bool:
-        """Judge a body in one go; returns whether that was a matter of a moment, and there was room to hold it."""
-        if judging.inspection.may_refuse and judging.inspection.wants_body:
+        """Judge a body in one go; returns whether that was a matter of a moment, and there was room to hold it.
+
+        Nor is a request the lane's that is refused without a look at its body: the general way does not read that,
+        and ends the connection.
+        """
+        inspection = judging.inspection
+        if (
+            content
+            and inspection.may_refuse
+            and (inspection.ended or (inspection.certain and not inspection.wants_body))
+        ):
+            return False
+        if inspection.may_refuse and inspection.wants_body:
             limit = self._handler.service.rules.limits.held_bytes
             if len(content) > limit or (len(content) > SMALL and self._handler.held + len(content) > limit):
                 return False
