@@ -63,8 +63,8 @@ def ways(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def counted(ways: Ways) -> Iterator[Ways]:
     """Hold the counts to each other, too, when all was carried."""
-    yield ways
-    ways.hold_counts()
+    with ways.counting():
+        yield ways
 
 
 def test_random_requests(counted: Ways, request: pytest.FixtureRequest) -> None:

@@ -70,11 +70,25 @@ def _dies_when_used(then: Callable[[Conversation], None]) -> Script:
     return script
 
 
-def _holds(conversation: Conversation) -> None:
-    """Read the request and say nothing until the other side ends the connection."""
+def _holds(said: bytes = b"") -> Script:
+    """Read the request, say this, and nothing more until the other side ends the connection."""
+
+    def script(conversation: Conversation) -> None:
+        conversation.read_body()
+        conversation.send(said)
+        with contextlib.suppress(BrokenOffError):
+            conversation.reader.to_end()
+        conversation.close()
+
+    return script
+
+
+def _switches(conversation: Conversation) -> None:
+    """Switch to WebSocket, and say everything back."""
     conversation.read_body()
-    with contextlib.suppress(BrokenOffError):
-        conversation.reader.to_end()
+    conversation.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    while data := conversation.reader.receive():
+        conversation.send(data)
     conversation.close()
 
 
@@ -150,13 +164,25 @@ MORE: MappingProxyType[str, Script] = MappingProxyType(
         "dies hard when used": _dies_when_used(Conversation.reset),
     }
 )
-HOLD = "holds"
-ANSWERS: MappingProxyType[str, Script] = MappingProxyType({**RESPONSES, **MORE, **UNHURRIED, **TROUBLE, HOLD: _holds})
+# Those that go on until somebody else ends them.
+ENDLESS: MappingProxyType[str, Script] = MappingProxyType(
+    {
+        "holds": _holds(),
+        "holds behind an interim one": _holds(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+        "holds in the head": _holds(HEAD + b"X-A: 1\r\n"),
+        "holds in the body": _holds(HEAD + b"Content-Length: 9\r\n\r\nhello"),
+        "holds in the chunks": _holds(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+        "switches": _switches,
+    }
+)
+ANSWERS: MappingProxyType[str, Script] = MappingProxyType({**RESPONSES, **MORE, **UNHURRIED, **TROUBLE})
 
 
 def by_name(conversation: Conversation) -> None:
     """Answer as the request asks for."""
-    ANSWERS.get(conversation.request.value("x-answer") or "", _PLAIN)(conversation)
+    name = conversation.request.value("x-answer")
+    script = _PLAIN if name is None else ANSWERS.get(name) or ENDLESS[name]
+    script(conversation)
 
 
 _PLAIN = answer()

@@ -7,7 +7,7 @@ in it that asks for thought. Half of the requests are meant to be that; `is_plai
 from collections.abc import Callable
 from random import Random
 
-from support.answers import ANSWERS, HOLD, MORE, TROUBLE
+from support.answers import ANSWERS, MORE, TROUBLE
 from support.bodies import Bodies, Body
 from support.exchanges import RESPONSES
 from support.oddities import PATHS, QUERIES
@@ -29,7 +29,7 @@ _OTHER_PLACES = ("/elsewhere", "/off", "/some", "/none")
 _FUNDS = ("7", "abc", "0b6f1f8e-9f0a-4a51-9a55-0c9f4f1d2a3b")
 _AUTHORITIES = ("http://gateway.test", "HTTP://other:81", "https://u@x", "http://[::1]", "http://gateway.test:80")
 _ANSWERS_TO_HEAD = tuple({**RESPONSES, **MORE})
-_ANSWERS = tuple(name for name in ANSWERS if name != HOLD)
+_ANSWERS = tuple(ANSWERS)
 
 # What may be odd about a request, and how often.
 _ODDITIES = {

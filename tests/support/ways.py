@@ -6,7 +6,8 @@ Each has an upstream of its own, so that what arrives can be told apart.
 import contextlib
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ LANE, GENERAL = "lane", "general"
 BOTH = (LANE, GENERAL)
 ENVIRONMENT: Mapping[str, Mapping[str, str]] = {LANE: {}, GENERAL: {"STAGE_GATEWAY_LANE": "off"}}
 _MADE_ID = re.compile(rb"\b[0-9a-f]{32}\b")
-_WHEN = frozenset({"time", "requestId", "config", "port", "adminPort"})
+_ITS_OWN = frozenset({"time", "requestId", "config", "was", "since", "port", "adminPort"})
 _SETTLED = 0.3
 _SMALL = 60_000  # a body that is sent in one piece, so that an answer before its end cuts nothing off
 
@@ -132,11 +133,10 @@ class Side:
             for one in status.get("unknownValues", [])
         ]
 
-    def logged(self) -> list[dict[str, Any]]:
+    def logged(self) -> list[str]:
         """Return the log from the start on, less what no other gateway has; what was at once has no order."""
         lines = self.gateway.logs()[1:]
-        kept = [{name: value for name, value in line.items() if name not in _WHEN} for line in lines]
-        return sorted(kept, key=str)
+        return sorted(str({name: value for name, value in line.items() if name not in _ITS_OWN}) for line in lines)
 
 
 def _arrived(one: Received) -> Arrived:
@@ -193,16 +193,35 @@ class Ways:
             assert_alike(series, one, other)
         return found
 
-    def hold_counts(self) -> None:
-        """Hold the metrics, the values seen and the logs of each to those of the other."""
-        one, other = (side.counted() for side in self.sides)
-        assert {
-            name: (one.get(name), other.get(name)) for name in one | other if one.get(name) != other.get(name)
-        } == {}
-        assert self.lane.unknown_values() == self.general.unknown_values()
-        with contextlib.suppress(AssertionError):  # which says less than the next one
-            eventually(lambda: self.lane.logged() == self.general.logged(), 1)
-        assert self.lane.logged() == self.general.logged()
+    @contextlib.contextmanager
+    def counting(self) -> Iterator["Ways"]:
+        """Hold what is counted, seen and logged meanwhile on one side to that on the other."""
+        before, logs = [side.counted() for side in self.sides], self._logs()
+        seen = self._unknown_values()
+        yield self
+        one, other = (_more(side.counted(), had) for side, had in zip(self.sides, before, strict=True))
+        parted = {name: (one.get(name), other.get(name)) for name in one | other if one.get(name) != other.get(name)}
+        assert not parted, f"counted with the lane and without: {parted}"
+        values = self._unknown_values()
+        assert values[0] == values[1] or seen[0] != seen[1], "not the same values were seen"
+        with contextlib.suppress(AssertionError):  # lines may be on their way
+            eventually(lambda: not any(self._parted_logs(logs)), 1)
+        alone, others = self._parted_logs(logs)
+        assert (alone, others) == ([], []), f"logged with the lane alone: {alone}, without: {others}"
+
+    def _unknown_values(self) -> list[list[dict[str, Any]]]:
+        return [side.unknown_values() for side in self.sides]
+
+    def _parted_logs(self, before: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+        one, other = (Counter(log) - Counter(had) for log, had in zip(self._logs(), before, strict=True))
+        return sorted((one - other).elements())[:20], sorted((other - one).elements())[:20]
+
+    def _logs(self) -> list[list[str]]:
+        return [side.logged() for side in self.sides]
+
+
+def _more(counted: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    return {name: value - before.get(name, 0) for name, value in counted.items()}
 
 
 def assert_alike(series: Series, one: Outcome, other: Outcome) -> None:
