@@ -11,8 +11,9 @@ Rules of the room:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from gateway.proxy.answers import AnswerError
 from gateway.proxy.body import Arrived
@@ -201,7 +202,7 @@ class _Carried:
         self._end = end
         self._exchange = Exchange(call, way)
         self._connection: Connection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[bool] | None = None
 
     def begin(self) -> None:
         """Refuse the request, or send it on."""
@@ -276,19 +277,23 @@ class _Carried:
         else:
             self._go_on(_raise(error))
 
-    def _go_on(self, work: Awaitable[bool]) -> None:
+    def _go_on(self, work: Coroutine[Any, Any, bool]) -> None:
         """Let the general way bring the request to its end."""
         self._task = asyncio.get_running_loop().create_task(self._do(work))
+        self._task.add_done_callback(partial(self._end_of_task, work))
 
-    async def _do(self, work: Awaitable[bool]) -> None:
-        keeps_alive = False
+    async def _do(self, work: Coroutine[Any, Any, bool]) -> bool:
         try:
-            keeps_alive = await self._handler.carry_on(self._call, self._way, work)
+            return await self._handler.carry_on(self._call, self._way, work)
         except Exception as fault:
             _log.error("a request failed", exc_info=fault)
             self._client_gets_fault()
-        finally:
-            self._finish(keeps_alive)
+            return False
+
+    def _end_of_task(self, work: Coroutine[Any, Any, bool], task: asyncio.Task[bool]) -> None:
+        """Finish, also where the client left before the task began: then nothing in it was run, and nothing will be."""
+        work.close()
+        self._finish(not task.cancelled() and task.result())
 
     def _client_gets_fault(self) -> None:
         writer, identity = self._call.client.writer, self._call.head.request_id
