@@ -11,16 +11,18 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 
 class ClientWriter:
-    """Writes responses to one client. `written` counts the bytes of the one under way.
+    """Writes responses to one client, whose address is `peer`. `written` counts the bytes of the one under way.
 
     What a client does not take is held back: a write waits while more than the transport's high-water mark, 64 KiB,
     has not left, that of responses before included.
     """
 
-    __slots__ = ("_is_full", "_room", "transport", "written")
+    __slots__ = ("_is_full", "_room", "peer", "transport", "written")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else "unknown"
         self.written = 0
         self._is_full = False
         self._room: asyncio.Future[None] | None = None

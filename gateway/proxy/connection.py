@@ -19,6 +19,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
 from gateway.proxy.patience import Patience
@@ -30,10 +31,19 @@ _HIGH_WATER = 256 * 1024
 _ONE_SEGMENT = 1200  # bytes that arrive together or not at all (RFC 9293, section 3.7.1, less what IPv6 and TLS add)
 
 
+class _Expected(NamedTuple):
+    """What is known of a response before it comes."""
+
+    method: str
+    interim: Interim | None
+    may_switch: bool
+
+
 class Connection(asyncio.Protocol):
     """One connection to an upstream, and the exchange it carries.
 
-    `on_progress` is called whenever something of the response has come, or what is left of it will never come.
+    `on_data` is asked first when the first bytes of a response come: it returns whether they are all of it, and it has
+    taken them. `on_progress` is called whenever something of the response has come, or what is left of it never will.
     """
 
     def __init__(self) -> None:
@@ -41,7 +51,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._twin: socket.socket | None = None
         self._patience = Patience(self._give_up, self._is_excused)
-        self._reader: ResponseReader | None = None  # None while idle
+        self._expected: _Expected | None = None  # None while idle
+        self._reader: ResponseReader | None = None
+        self._is_answered = False  # whether the whole response was taken at once
         self._writable: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused_writing = False
@@ -50,11 +62,12 @@ class Connection(asyncio.Protocol):
         self._reusable = True
         self._sent = False  # whether the request is wholly written
         self._size = 0  # of the request so far
+        self.on_data: Callable[[bytes], bool] | None = None
         self.on_progress: Callable[[], None] | None = None
         self.idle_since = 0.0
 
     def __repr__(self) -> str:
-        return f"<upstream connection: {'idle' if self._reader is None else self._reader!r}>"
+        return f"<upstream connection: {'idle' if self._expected is None else self.reader!r}>"
 
     # What a caller does with a connection.
 
@@ -65,7 +78,8 @@ class Connection(asyncio.Protocol):
 
         `timeout` is how many seconds of silence end it. `interim` and `may_switch` are as for `ResponseReader`.
         """
-        self._reader = ResponseReader(method, interim, may_switch=may_switch)
+        self._expected = _Expected(method, interim, may_switch)
+        self._is_answered = False
         self._reusable = True
         self._sent = False
         self._size = 0
@@ -76,8 +90,16 @@ class Connection(asyncio.Protocol):
     def reader(self) -> ResponseReader:
         """What has come of the response; there is one from `start` to `finish`."""
         if self._reader is None:
-            raise RuntimeError("an idle connection has no response")
+            if self._expected is None:
+                raise RuntimeError("an idle connection has no response")
+            method, interim, may_switch = self._expected
+            self._reader = ResponseReader(method, interim, may_switch=may_switch)
         return self._reader
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the whole response was taken at once, by `on_data`."""
+        return self._is_answered
 
     def write(self, data: bytes | memoryview) -> None:
         """Send body bytes.
@@ -87,7 +109,7 @@ class Connection(asyncio.Protocol):
         a connection must not carry another request: it would be taken for the rest of this one.
         """
         transport = self._transport
-        if self.reader.phase is Phase.COMPLETE:
+        if self._reader is not None and self._reader.phase is Phase.COMPLETE:
             self._reusable = False
         elif transport is not None and not transport.is_closing():
             self._patience.note()
@@ -148,11 +170,13 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> bool:
         """End the exchange; returns whether the connection can carry another one. Otherwise it is closed."""
-        reader, self._reader, self.on_progress = self._reader, None, None
+        reader = self._reader
+        self._expected = self._reader = self.on_data = self.on_progress = None
         self._patience.rest()
         # Where reading is paused the end of the body was not taken: nobody would resume it for the next exchange.
         taken = self._sent and self._reusable and not self._paused_reading
-        may_be_followed = taken and reader is not None and reader.may_be_followed and self.usable
+        is_over = self._is_answered or (reader is not None and reader.may_be_followed)
+        may_be_followed = taken and is_over and self.usable
         if not may_be_followed:
             self.abort()
         if reader is not None:
@@ -185,18 +209,24 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Let the response be read on."""
-        reader = self._reader
-        if reader is None or reader.is_whole:
+        if self._expected is None or self._is_answered or (self._reader is not None and self._reader.is_whole):
             self.abort()  # an upstream that speaks unasked is out of step
             self._reusable = False
             return
+        take, self.on_data = self.on_data, None
+        if take is not None and self._reader is None and self._is_wholly_sent() and take(data):
+            self._is_answered = True
+        else:
+            self._read(self.reader, data)
+        self._wake()
+
+    def _read(self, reader: ResponseReader, data: bytes) -> None:
         had_head = reader.head is not None
         reader.feed(data)
         if reader.phase is Phase.FAILED:
             self.abort()
         elif reader.head is not None:
             self._note_body(reader, begins=not had_head)
-        self._wake()
 
     def _note_body(self, reader: ResponseReader, *, begins: bool) -> None:
         """Note that a body moves, which may take its time: neither the time nor the room of a head can be stretched."""
@@ -231,8 +261,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
-        reader = self._reader
-        if reader is not None:
+        if self._expected is not None and not self._is_answered:
+            reader = self.reader
             if self._twin is not None and exc is not None:
                 self._salvage(self._twin, reader)
             if not reader.is_whole:
@@ -290,11 +320,11 @@ class Connection(asyncio.Protocol):
 
     def _is_excused(self) -> bool:
         """Whether it is our reader who is slow."""
-        return self._paused_reading or (self._reader is not None and self._reader.is_whole)
+        return self._paused_reading or self._is_answered or (self._reader is not None and self._reader.is_whole)
 
     def _give_up(self) -> None:
-        if self._reader is not None:
-            self._reader.fail(UpstreamTimeoutError(f"the upstream was silent for {self._patience.seconds:g} s"))
+        if self._expected is not None:
+            self.reader.fail(UpstreamTimeoutError(f"the upstream was silent for {self._patience.seconds:g} s"))
         self.abort()
         self._wake()
         self._release_writer()

@@ -25,7 +25,7 @@ from gateway.proxy.headers import list_of, response_head, switching, trailer_sec
 from gateway.proxy.held import Block
 from gateway.proxy.problem import Answer
 from gateway.proxy.request import RequestHead, head_for_upstream
-from gateway.proxy.response import ResponseHead
+from gateway.proxy.response import ResponseHead, fields_of_ours
 from gateway.proxy.routing import Route
 from gateway.proxy.service import Service
 
@@ -55,19 +55,22 @@ class Call(NamedTuple):
 
 
 class Exchange:
-    """Carries one call. `route` is None where there is none, and the gateway answers itself."""
+    """Carries one call. `route` is None where there is none, and the gateway answers itself.
 
-    def __init__(self, call: Call, route: Route | None) -> None:
+    `began` is when the call did, by `time.perf_counter`, where that is not now.
+    """
+
+    def __init__(self, call: Call, route: Route | None, began: float | None = None) -> None:
         self._call = call
         self._head = call.head
         self._route = route
         self._inspected = route is not None and route.inspected is not None
         self._name = "none" if route is None else route.upstream.name
         self._metrics = call.service.upstream_metrics[self._name]
-        self._began = time.perf_counter()
+        self._began = time.perf_counter() if began is None else began
         self._patience = call.service.rules.limits.upstream_timeout_seconds
         self._protocols = self._head.protocols
-        self._heard_all = False
+        self._heard_all = call.body.read_to_end
 
     async def answer(self, answer: Answer, *, after_upstream: bool = False) -> bool:
         """Send a response of the gateway's own; `after_upstream` says that an upstream was tried before."""
@@ -129,7 +132,7 @@ class Exchange:
 
     def start(self, connection: Connection, opening: bytes) -> None:
         """Send the request's head, and what is sent with it."""
-        interim = None if self._head.version < (1, 1) else self._relay_interim
+        interim = None if self._head.version < (1, 1) else self.relay_interim
         self._call.body.sent_on = True
         self._heard_all = self._call.body.read_to_end
         connection.start(self._head.method, opening, self._patience, interim, may_switch=self._protocols is not None)
@@ -234,7 +237,7 @@ class Exchange:
         offered = {name.lower() for name in list_of([self._protocols or b""])}
         return bool(chosen) and offered.issuperset(name.lower() for name in chosen)
 
-    def _relay_interim(self, head: ResponseHead) -> None:
+    def relay_interim(self, head: ResponseHead) -> None:
         """Pass an interim response on (RFC 9110, section 15.2); nothing of the response itself is out yet."""
         transport = self._call.client.writer.transport
         transport.write(response_head(head.status, head.reason, head.headers, added=(), inspected=self._inspected))
@@ -272,10 +275,7 @@ class Exchange:
         chunked = self._is_chunked(head)
         until_close = head.has_body and not chunked and head.length is None
         keeps_alive = not until_close and self._call.wants_more()
-        if chunked and head.status not in {204, 304}:
-            added.append((b"Transfer-Encoding", b"chunked"))
-        if b"x-request-id" not in head.headers.named:
-            added.append((b"X-Request-Id", self._head.request_id.encode("ascii")))
+        added.extend(fields_of_ours(head, chunked=chunked, request_id=self._head.request_id))
         added.extend(self._persistence(keeps_alive=keeps_alive))
         self._metrics.answered(head.status)
         out = response_head(head.status, head.reason, head.headers, added=added, inspected=self._inspected)

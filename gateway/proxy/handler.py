@@ -13,6 +13,7 @@ from gateway.proxy.body import Body, Incoming
 from gateway.proxy.client import Client
 from gateway.proxy.exchange import Call, Exchange
 from gateway.proxy.failures import UpstreamError
+from gateway.proxy.forms import Forms
 from gateway.proxy.held import Budget, Gathering, Held
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import refusal
@@ -21,6 +22,7 @@ from gateway.proxy.routing import Route, inspected_head, route
 from gateway.proxy.service import Service
 from gateway.proxy.shares import Share
 from gateway.rollout.endpoints import Match
+from gateway.rollout.head import Head
 from gateway.rollout.inspection import Inspection
 from gateway.telemetry.metrics import Metrics
 
@@ -58,6 +60,7 @@ class Handler:
         self.in_flight = 0
         self.ids: Iterator[str] = fresh_ids()
         self.gathering = Gathering()
+        self.forms = Forms()
         self._budget = Budget(held)
         self._answered = {keep_alive: Answered(keep_alive=keep_alive) for keep_alive in (False, True)}
         metrics.held_bytes.set_function(lambda: held.total)
@@ -118,7 +121,7 @@ class Handler:
         match = way.inspected
         if match is None:
             return await exchange.forward([], None)
-        judging = judging_of(call, way, match)
+        judging = judging_of(inspected_head(call.head), call.service, way, match)
         try:
             if judging.inspection.may_refuse:
                 return await self._hold(call, exchange, judging)
@@ -166,11 +169,11 @@ async def _read_and_judge(body: Body, judging: Judging, held: Held) -> bool:
     return True
 
 
-def judging_of(call: Call, way: Route, match: Match) -> Judging:
-    """Return the judging of a call at the endpoint that it is."""
+def judging_of(head: Head, service: Service, way: Route, match: Match) -> Judging:
+    """Return the judging of a request at the endpoint that it is."""
     begin = time.perf_counter()
-    inspection = Inspection(inspected_head(call.head), match, call.service.rules.policy, way.mode)
-    return Judging(inspection, call.service, call.head.request_id, time.perf_counter() - begin)
+    inspection = Inspection(head, match, service.rules.policy, way.mode)
+    return Judging(inspection, service, head.request_id, time.perf_counter() - begin)
 
 
 def _may_be_followed(head: RequestHead) -> bool:

@@ -10,28 +10,18 @@ Rules of the room:
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
+from collections.abc import Callable
 
-from gateway.proxy.answers import AnswerError
-from gateway.proxy.body import Arrived
+from gateway.proxy.carried import Carried, PlainRequest
 from gateway.proxy.client import Client
-from gateway.proxy.connection import Connection
-from gateway.proxy.exchange import Call, Exchange
-from gateway.proxy.failures import UpstreamError
-from gateway.proxy.handler import Handler, Told, judging_of
+from gateway.proxy.forms import SHORT
+from gateway.proxy.handler import Handler, judging_of
 from gateway.proxy.held import SMALL
-from gateway.proxy.judging import Judging, stage_fields
-from gateway.proxy.plain import PlainRequest, plain_request
-from gateway.proxy.problem import refusal
-from gateway.proxy.request import RequestHead
-from gateway.proxy.response import ResponseHead
-from gateway.proxy.routing import Route, route
+from gateway.proxy.judging import Judging
+from gateway.proxy.plain import END, LARGEST
+from gateway.proxy.service import Service
 
 _GATHERING_SECONDS = 0.05  # how long the rest of a request is waited for; a slower one is the general way's
-_log = logging.getLogger("gateway.proxy")
 
 
 class Lane:
@@ -49,10 +39,8 @@ class Lane:
         "_gathered",
         "_handler",
         "_leave",
-        "_peer",
         "_timer",
         "_wanted",
-        "_wants_more",
     )
 
     def __init__(
@@ -66,10 +54,7 @@ class Lane:
         self._client = client
         self._leave = leave
         self._done = done
-        peer = client.writer.transport.get_extra_info("peername")
-        self._peer = str(peer[0]) if isinstance(peer, tuple) else "unknown"
-        self._wants_more = partial(handler.wants_more, True)
-        self._carried: _Carried | None = None
+        self._carried: Carried | None = None
         self._behind = b""
         self._gathered = bytearray()
         self._wanted = 0
@@ -88,12 +73,13 @@ class Lane:
             return None
         if self._wanted:
             return self._gather(data)
-        request = plain_request(data)
-        if request is None or self._handler.draining:
+        service = self._handler.service
+        request = None if self._handler.draining else self._plain(data, service)
+        if request is None:
             return data
         missing = request.size - len(data)
         if missing == 0:
-            return None if self._carry(request, data) else data
+            return None if self._carry(request, service, data) else data
         if missing < 0 or not self._handler.gathering.begin(request.size):
             return data
         self._wanted = request.size
@@ -112,8 +98,9 @@ class Lane:
         if len(self._gathered) < self._wanted:
             return None
         whole = self._let_go()
-        request = plain_request(whole)
-        taken = request is not None and request.size == len(whole) and self._carry(request, whole)
+        service = self._handler.service
+        request = None if self._handler.draining else self._plain(whole, service)
+        taken = request is not None and request.size == len(whole) and self._carry(request, service, whole)
         return None if taken else whole
 
     def _stop_gathering(self) -> None:
@@ -129,26 +116,36 @@ class Lane:
         self._gathered, self._wanted = bytearray(), 0
         return gathered
 
-    def _carry(self, request: PlainRequest, data: bytes) -> bool:
+    def _plain(self, data: bytes, service: Service) -> PlainRequest | None:
+        """Return the plain request that `data` begins with; None where it begins with none that leads anywhere."""
+        end = data.find(END, 0, min(SHORT, service.rules.limits.max_head_bytes))
+        if end < 0:
+            return None
+        first = data[: data.find(b"\r\n")]
+        way = service.way(first)
+        found = None if way is None else self._handler.forms.of_request(data[len(first) : end])
+        if way is None or found is None:
+            return None
+        form, values = found
+        length = form.length(values)
+        if length is None or length > LARGEST:
+            return None
+        return PlainRequest(first, way, form, values, end + len(END) + length, length)
+
+    def _carry(self, request: PlainRequest, service: Service, data: bytes) -> bool:
         """Carry a request if nothing about it takes longer than a moment; returns whether."""
-        handler, service = self._handler, self._handler.service
-        head = RequestHead.of(request.method, request.target, (1, 1), request.fields, self._peer, handler.ids)
-        try:
-            way = route(service.rules, head, service.mode_of)
-        except AnswerError:
+        route = request.way.route
+        if not self._client.writer.is_ready or not service.pools[route.upstream.name].has_idle:
             return False
-        pool = service.pools[way.upstream.name]
-        if not self._client.writer.is_ready or not pool.has_idle:
-            return False
-        body = Arrived(request.length)
-        call = Call(head, body, self._client, service, self._wants_more)
-        match, judging, content = way.inspected, None, request.body(data)
+        carried = Carried(request, request.content(data), self._client, service, self._handler, self._end)
+        match = route.inspected
         if match is not None:
-            judging = judging_of(call, way, match)
-            if not self._judge(judging, content):
+            judging = judging_of(carried.head, service, route, match)
+            if not self._judge(judging, carried.content):
                 judging.inspection.close()
                 return False
-        carried = self._carried = _Carried(call, way, judging, content, handler, self._end)
+            carried.judging = judging
+        self._carried = carried
         carried.begin()
         return True
 
@@ -178,143 +175,3 @@ class Lane:
         if behind and not transport.is_closing():
             transport.resume_reading()
         self._done(keeps_alive, behind)
-
-
-class _Carried:
-    """One request in the lane: decided, and on its way."""
-
-    __slots__ = ("_call", "_connection", "_content", "_end", "_exchange", "_handler", "_judging", "_task", "_way")
-
-    def __init__(
-        self,
-        call: Call,
-        way: Route,
-        judging: Judging | None,
-        content: bytes,
-        handler: Handler,
-        end: Callable[[bool], None],
-    ) -> None:
-        self._call = call
-        self._way = way
-        self._judging = judging
-        self._content = content
-        self._handler = handler
-        self._end = end
-        self._exchange = Exchange(call, way)
-        self._connection: Connection | None = None
-        self._task: asyncio.Task[bool] | None = None
-
-    def begin(self) -> None:
-        """Refuse the request, or send it on."""
-        self._handler.in_flight += 1
-        try:
-            self._refuse_or_send()
-        except Exception as fault:
-            self._go_on(_raise(fault))
-
-    def _refuse_or_send(self) -> None:
-        decision = None if self._judging is None else self._judging.settle()
-        head = self._call.head
-        if decision is not None and decision.refused:
-            vocabulary = self._call.service.rules.policy.vocabulary
-            out, keeps_alive = self._exchange.own_response(refusal(decision, head.path, head.request_id, vocabulary))
-            self._put(out, keeps_alive)
-            return
-        connection = self._connection = self._call.service.pools[self._way.upstream.name].take()
-        connection.on_progress = self._progress
-        self._exchange.start(connection, self._exchange.opening([self._content]))
-        connection.end()
-
-    def abort(self) -> None:
-        """Give up what the client, which is gone, does not wait for any more."""
-        if self._task is not None:
-            self._task.cancel()
-        else:
-            self._finish(False)
-
-    def _progress(self) -> None:
-        """Take note that something of the response has come, or that nothing more will."""
-        connection = self._connection
-        if connection is None:
-            return
-        reader = connection.reader
-        if reader.head is not None:
-            connection.on_progress = None
-            try:
-                self._respond(connection, reader.head)
-            except Exception as fault:
-                self._go_on(_raise(fault))
-        elif reader.error is not None:
-            self._fail(connection, reader.error)
-
-    def _respond(self, connection: Connection, head: ResponseHead) -> None:
-        """Relay a response that is whole at once; the general way relays what is long."""
-        if not connection.reader.is_whole or not self._call.client.writer.is_ready:
-            self._go_on(self._exchange.relay(connection, self._listener()))
-            return
-        self._exchange.observe_head()
-        added = [] if self._judging is None else stage_fields(self._judging.settle())
-        out, keeps_alive = self._exchange.response_opening(head, added)
-        if head.has_body:
-            out += self._exchange.response_end(connection, head)
-        self._put(out, keeps_alive)
-
-    def _put(self, out: bytes, keeps_alive: bool) -> None:
-        try:
-            self._call.client.writer.put(out)
-        except ConnectionError:
-            keeps_alive = False
-        self._finish(keeps_alive)
-
-    def _listener(self) -> Told | None:
-        return None if self._judging is None else Told(self._judging)
-
-    def _fail(self, connection: Connection, error: UpstreamError) -> None:
-        may_repeat = self._exchange.may_repeat(connection, error)
-        self._release()
-        if may_repeat:
-            self._go_on(self._exchange.forward([self._content], self._listener(), fresh=True))
-        else:
-            self._go_on(_raise(error))
-
-    def _go_on(self, work: Coroutine[Any, Any, bool]) -> None:
-        """Let the general way bring the request to its end."""
-        self._task = asyncio.get_running_loop().create_task(self._do(work))
-        self._task.add_done_callback(partial(self._end_of_task, work))
-
-    async def _do(self, work: Coroutine[Any, Any, bool]) -> bool:
-        try:
-            return await self._handler.carry_on(self._call, self._way, work)
-        except Exception as fault:
-            _log.error("a request failed", exc_info=fault)
-            self._client_gets_fault()
-            return False
-
-    def _end_of_task(self, work: Coroutine[Any, Any, bool], task: asyncio.Task[bool]) -> None:
-        """Finish, also where the client left before the task began: then nothing in it was run, and nothing will be."""
-        work.close()
-        self._finish(not task.cancelled() and task.result())
-
-    def _client_gets_fault(self) -> None:
-        writer, identity = self._call.client.writer, self._call.head.request_id
-        if writer.written > 0:
-            writer.break_off()
-        elif writer.is_ready:
-            answer = AnswerError(500, "internal_error", "the gateway failed").answer(identity)
-            writer.put(answer.head(identity, [(b"Connection", b"close")]) + answer.body)
-
-    def _release(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._call.service.pools[self._way.upstream.name].release(connection)
-
-    def _finish(self, keeps_alive: bool) -> None:
-        self._release()
-        if self._judging is not None:
-            self._judging.inspection.close()
-        self._handler.in_flight -= 1
-        self._end(keeps_alive)
-
-
-async def _raise(error: Exception) -> bool:
-    raise error

@@ -35,7 +35,7 @@ _DROPPED = HOP_BY_HOP | {b"expect", b"trailer"}
 _CARRIES_REQUESTS = re.compile(rb"(?:h2c?|h3|http|tls)(?:/.*)?\Z", re.IGNORECASE)
 _MAX_LENGTH_DIGITS = 18
 _IDS_AT_ONCE = 256
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII; "#" never goes over the wire (RFC 9112, section 3.2)
 
 
@@ -160,7 +160,7 @@ def request_id(fields: IndexedFields, fresh: Iterator[str]) -> tuple[str, bool]:
     Without one it is the next of `fresh`.
     """
     given = fields.named.get(b"x-request-id", ())
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+    if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii"), True
     return next(fresh), False
 

@@ -34,6 +34,16 @@ class ResponseHead(NamedTuple):
         return self.chunked or self.length is not None or not self.has_body
 
 
+def fields_of_ours(head: ResponseHead, *, chunked: bool, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the fields that the gateway adds to any response; `chunked` says how its body goes to the client."""
+    fields = []
+    if chunked and head.status not in _NO_BODY:
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    if b"x-request-id" not in head.headers.named:
+        fields.append((b"X-Request-Id", request_id.encode("ascii")))
+    return fields
+
+
 Interim: TypeAlias = Callable[[ResponseHead], None]
 
 

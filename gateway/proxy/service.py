@@ -5,14 +5,17 @@ and swaps it in whole; upstreams that did not change keep their connections.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.proxy.pace import Pace
+from gateway.proxy.routing import PlainWay, plain_way
 from gateway.proxy.upstream import Pool
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, Upstream
 from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics, children_of
+
+_MOST_WAYS = 1024  # first lines that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,16 @@ class Service:
     endpoint_metrics: Mapping[str, EndpointMetrics]
     pace: Pace
     modes: Mapping[str, Mode]  # in force, by the endpoint's pattern: the file's unless an override is less strict
+    ways: dict[bytes, PlainWay | None] = field(default_factory=dict, init=False, compare=False)
+
+    def way(self, first: bytes) -> PlainWay | None:
+        """Return the way of a request with this first line; None where that is not plain, or leads nowhere."""
+        if first in self.ways:
+            return self.ways[first]
+        if len(self.ways) >= _MOST_WAYS:
+            self.ways.clear()
+        way = self.ways[first] = plain_way(self.rules, first, self.mode_of)
+        return way
 
     @classmethod
     def of(cls, rules: Rules, metrics: Metrics, previous: "Service | None" = None) -> "Service":
