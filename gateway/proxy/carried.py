@@ -26,6 +26,7 @@ from gateway.proxy.request import RequestHead
 from gateway.proxy.response import ResponseHead
 from gateway.proxy.routing import PlainWay
 from gateway.proxy.service import Service
+from gateway.rollout.decision import Decision
 from gateway.rollout.head import Head
 
 _log = logging.getLogger("gateway.proxy")
@@ -49,18 +50,20 @@ class PlainRequest(NamedTuple):
 class Carried:
     """One request on its way. `end` is called with whether the client's connection may carry another one.
 
-    `judging` is to be set where the request is inspected, and has judged its `content`.
+    Where the request is inspected it is either decided on or has a `judging`, which has judged its `content`.
     """
 
     __slots__ = (
         "_began",
         "_client",
         "_connection",
+        "_decision",
         "_end",
         "_general",
         "_handler",
         "_id",
         "_request",
+        "_seconds",
         "_service",
         "_task",
         "content",
@@ -84,6 +87,8 @@ class Carried:
         self._handler = handler
         self._end = end
         self._began = time.perf_counter()
+        self._decision: Decision | None = None
+        self._seconds = 0.0
         self._connection: Connection | None = None
         self._general: tuple[Call, Exchange] | None = None
         self._task: asyncio.Task[bool] | None = None
@@ -96,6 +101,11 @@ class Carried:
         way, form, values = self._request.way, self._request.form, self._request.values
         length = None if form.length_at is None else self._request.length
         return Head(way.method, way.path, way.query, form.named(values), self._id, bool(length), length)
+
+    def decide(self, decision: Decision, seconds: float) -> None:
+        """Take the decision on a good request, whose judging took `seconds`."""
+        self._decision = decision
+        self._seconds = seconds
 
     def begin(self) -> None:
         """Refuse the request, or send it on."""
@@ -113,8 +123,11 @@ class Carried:
             self._finish(False)
 
     def _refuse_or_send(self) -> None:
-        decision = None if self.judging is None else self.judging.settle()
-        way = self._request.way
+        way, decision = self._request.way, self._decision
+        if decision is not None:
+            self._service.endpoint_metrics[decision.endpoint].observe(decision, self._seconds)
+        elif self.judging is not None:
+            decision = self.judging.settle()
         if decision is not None and decision.refused:
             answer = refusal(decision, way.path, self._id, self._service.rules.policy.vocabulary)
             out, keeps_alive = self._exchange.own_response(answer)
@@ -122,10 +135,10 @@ class Carried:
             return
         connection = self._connection = self._service.pools[way.route.upstream.name].take()
         connection.on_progress = self._progress
-        if way.method != "HEAD" and (decision is None or not stage_fields(decision)):
+        if way.method != "HEAD" and (decision is None or decision.verdict.valid):
             connection.on_data = self._relay_at_once
         peer, fresh = self._client.writer.peer.encode("ascii", "replace"), self._id.encode("ascii")
-        inspected = self.judging is not None
+        inspected = way.route.inspected is not None
         fields = self._request.form.for_upstream(peer, fresh, self._request.values, inspected=inspected)
         patience = self._service.rules.limits.upstream_timeout_seconds
         connection.start(way.method, b"".join([self._request.first, fields, self.content]), patience, self._interim)
@@ -146,7 +159,7 @@ class Carried:
         if metrics.duration is not None:
             metrics.duration.observe(time.perf_counter() - self._began)
         metrics.answered(form.status)
-        inspected = self.judging is not None
+        inspected = self._request.way.route.inspected is not None
         writer.put(form.for_client(self._id.encode("ascii"), values, inspected=inspected) + body)
         return True
 

@@ -32,8 +32,9 @@ class Service:
 
     def way(self, first: bytes) -> PlainWay | None:
         """Return the way of a request with this first line; None where that is not plain, or leads nowhere."""
-        if first in self.ways:
-            return self.ways[first]
+        known = self.ways.get(first)
+        if known is not None or first in self.ways:
+            return known
         if len(self.ways) >= _MOST_WAYS:
             self.ways.clear()
         way = self.ways[first] = plain_way(self.rules, first, self.mode_of)

@@ -1,6 +1,7 @@
 """The connections to one upstream, kept for a while between requests."""
 
 import asyncio
+import time
 from collections import deque
 
 from gateway.errors import cause_of
@@ -35,7 +36,7 @@ class Pool:
     @property
     def has_idle(self) -> bool:
         """Whether a used connection can be taken; those that cannot be used any more are let go of."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while self._idle:
             if self._idle[-1].usable and now - self._idle[-1].idle_since < IDLE_SECONDS:
                 return True
@@ -81,7 +82,7 @@ class Pool:
         if self._retired:
             connection.abort()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
@@ -96,6 +97,6 @@ class Pool:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._idle and loop.time() - self._idle[0].idle_since >= IDLE_SECONDS:
+        while self._idle and time.monotonic() - self._idle[0].idle_since >= IDLE_SECONDS:
             self._idle.popleft().abort()
         self._sweeper = loop.call_later(IDLE_SECONDS, self._sweep) if self._idle else None

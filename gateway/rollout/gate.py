@@ -47,6 +47,15 @@ class Gate:
             return Enforcement(Mode.ENFORCE, Mode.ENFORCE, None, key, bucket_of(key))
         return Enforcement(Mode.ENFORCE, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE, key, bucket_of(key))
 
+    def enforcement_of_all(self) -> Enforcement | None:
+        """Return how every such request stands, whatever its key; None where that depends on it."""
+        if self._exempt is not None:
+            return Enforcement(Mode.ENFORCE, Mode.WARN, self._exempt)
+        inside = round(self._percent * 100)
+        if inside >= BUCKETS:
+            return Enforcement(Mode.ENFORCE, Mode.ENFORCE)
+        return Enforcement(Mode.ENFORCE, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE) if inside == 0 else None
+
     def _key_of(self, fund: str | None) -> str:
         key = self._key
         value: str | None = None

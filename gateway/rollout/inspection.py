@@ -25,6 +25,7 @@ from types import MappingProxyType
 from gateway.rollout.decision import Decision, Enforcement, decide
 from gateway.rollout.endpoints import Match
 from gateway.rollout.gate import Gate
+from gateway.rollout.good import GoodRequests
 from gateway.rollout.head import Head
 from gateway.rollout.media import coding_of, objection_to_media
 from gateway.rollout.policy import REQUIRING_METHODS, Mode, Policy, less_strict
@@ -149,6 +150,26 @@ class Inspection:
         findings.values += seen.values
         findings.fund = seen.fund
         return True
+
+    def good_requests(self) -> GoodRequests | None:
+        """Return what becomes of every good request with such a head, None where that depends on more than its body.
+
+        To be asked before anything of a body was taken.
+        """
+        gate = self._gate
+        enforcement = _WITHOUT_GATE[self.mode] if gate is None else gate.enforcement_of_all()
+        is_plain = self._coding is Coding.IDENTITY and self._reason is None and self._findings.count == 0
+        if enforcement is None or not is_plain or not self.wants_body:
+            return None
+        return GoodRequests(
+            self._match.endpoint.pattern,
+            self._compiled,
+            enforcement,
+            required=self._required,
+            values=self._findings.values,
+            fund=self._fund_in_head,
+            largest=self._policy.max_body_bytes,
+        )
 
     def _is_open(self, size: int) -> bool:
         """Whether the head lets a body of this size be looked into as it is."""
