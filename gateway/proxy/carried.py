@@ -15,7 +15,7 @@ from gateway.proxy.answers import AnswerError
 from gateway.proxy.body import Arrived
 from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection
-from gateway.proxy.exchange import Call, Exchange
+from gateway.proxy.exchange import AT_ONCE, Call, Exchange
 from gateway.proxy.failures import UpstreamError
 from gateway.proxy.forms import SHORT, RequestForm
 from gateway.proxy.handler import Handler, Told
@@ -231,7 +231,7 @@ class Carried:
 
     def _fail(self, connection: Connection, error: UpstreamError) -> None:
         exchange = self._exchange
-        may_repeat = exchange.may_repeat(connection, error)
+        may_repeat = len(self.content) <= AT_ONCE and exchange.may_repeat(connection, error)
         self._release()
         if may_repeat:
             self._go_on(exchange.forward([self.content], self._listener(), fresh=True))

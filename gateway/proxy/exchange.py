@@ -30,7 +30,7 @@ from gateway.proxy.routing import Route
 from gateway.proxy.service import Service
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_AT_ONCE = 64 * 1024
+AT_ONCE = 64 * 1024  # bytes of a body that are sent with the head, and once more where a request may be repeated
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -110,7 +110,7 @@ class Exchange:
                 await listener.hear(chunk)
         if listener is not None and body.read_to_end:
             await listener.end()
-        at_once = body.read_to_end and sum(map(len, ready)) <= _AT_ONCE
+        at_once = body.read_to_end and sum(map(len, ready)) <= AT_ONCE
         opening = self.opening(ready if at_once else None)
         pool = self._call.service.pools[self._name]
         while True:
