@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support import express
-from support.process import Gateway, Serve
+from support.process import BOTH, WAYS, Gateway, Serve
 from support.tiers import guard as guard
 from support.tiers import guarded as guarded
 from support.tiers import is_unit, varies
@@ -33,6 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("varies")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let the tests of a file that says `WAYS` go through gateways of each of these ways."""
+    ways = getattr(metafunc.module, "WAYS", None)
+    if ways is not None and "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", ways, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def way(request: pytest.FixtureRequest) -> str:
+    """Give the way that requests go through the gateways of a test: by default the one that they go in use."""
+    return getattr(request, "param", BOTH[0])
+
+
 @pytest.fixture(scope="module")
 def recorder() -> Iterator[RecordingUpstream]:
     upstream = RecordingUpstream()
@@ -47,18 +60,19 @@ def upstream(recorder: RecordingUpstream) -> RecordingUpstream:
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def serve(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Gateway:
-            return stack.enter_context(Gateway(tmp_path_factory.mktemp("gateway"), config, environment))
+            chosen = {**WAYS[way], **(environment or {})}
+            return stack.enter_context(Gateway(tmp_path_factory.mktemp("gateway"), config, chosen))
 
         yield start
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[express.Pair]:
+def pair(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[express.Pair]:
     with express.running() as alone:
         config = express.enforcing(alone.port)
-        with Gateway(tmp_path_factory.mktemp("gateway"), config) as gateway:
+        with Gateway(tmp_path_factory.mktemp("gateway"), config, WAYS[way]) as gateway:
             yield express.Pair(alone, gateway)

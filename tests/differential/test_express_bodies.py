@@ -9,7 +9,10 @@ import pytest
 from support.express import APPS, READS, Pair, passed
 from support.length import LONG
 from support.oddities import MEDIA, PLACES, TWISTS
+from support.process import BOTH
 from support.wire import request
+
+WAYS = BOTH
 
 JSON = "application/json"
 CHARSETS = ["utf-8", "utf-7", "utf-16-le"]

@@ -4,7 +4,10 @@ import pytest
 from support.express import APPS, Pair, passed
 from support.length import LONG
 from support.oddities import PATHS, QUERIES
+from support.process import BOTH
 from support.wire import chunked, request
+
+WAYS = BOTH
 
 COMPANIES = "/api/funds/7/companies"
 BODY = b'{"stage":"Series A"}'

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from support.express import APPS, READS, Pair, Understood
 from support.length import examples
 from support.oddities import MEDIA, PATHS, PLACES, QUERIES, TWISTS
+from support.process import BOTH
 from support.wire import request
+
+WAYS = BOTH
 
 T = TypeVar("T")
 

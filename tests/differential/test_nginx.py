@@ -8,9 +8,11 @@ import pytest
 from support import nginx
 from support.comparison import Difference, differences
 from support.exchanges import REQUESTS, RESPONSES
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Received, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, request
+
+WAYS = BOTH
 
 ASKED_BOTH_WAYS = ["fields", "nothing", "no content", "not modified", "in chunks", "to the end", "large"]
 

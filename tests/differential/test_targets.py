@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from support.length import examples
-from support.process import Serve, configuration
+from support.process import BOTH, Serve, configuration
 from support.readers import Readers, answers, running
 from support.targets import INNOCENT, Targets
 from support.upstream import RecordingUpstream
@@ -22,6 +22,8 @@ from gateway.rollout.policy import Mode
 from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.vocabulary import Vocabulary
+
+WAYS = BOTH
 
 PATTERNS = [
     "/api/portfolio/strategies",

@@ -12,9 +12,11 @@ from typing import NamedTuple
 import pytest
 from support.clock import PATIENCE, eventually
 from support.length import LONG
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import OK
 from support.wire import BrokenOffError, Client, exchange, request
+
+WAYS = BOTH
 
 PLACES = ["/elsewhere", "/warn", "/enforce"]  # streamed, judged on its way, held
 SMALL = b'{"stageAllocation":{"seed":1}}'

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from support.clock import at_least, eventually, within
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
+
+WAYS = BOTH
 
 ENFORCED = "/enforced"
 WARNED = "/warned"

@@ -8,9 +8,11 @@ import uuid
 
 import pytest
 from support.clock import PATIENCE, eventually
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, exchange, parse_head, request
+
+WAYS = BOTH
 
 OFF = "/api/off"
 INSPECTED = "/api/portfolio/strategies"

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.length import examples
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Client, chunked, exchange, request
+
+WAYS = BOTH
 
 OFF, WARN, ELSEWHERE = "/api/off", "/api/warn", "/x"
 METHODS = [

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from support.clock import eventually
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 
 from gateway.rollout.cohort import is_inside
+
+WAYS = BOTH
 
 BY_ID, BY_FUND, BY_HEADER = "/by-id", "/by-fund", "/by-header"
 NEVER, COMPANIES = "/never", "/funds/:fundId/companies"

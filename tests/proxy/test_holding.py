@@ -6,9 +6,11 @@ import time
 import pytest
 import xxhash
 from support.clock import eventually
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, exchange, request
+
+WAYS = BOTH
 
 STRATEGIES = "/api/portfolio/strategies"
 GOOD = b'{"fund":7,"stageAllocation":{"seed":1}}'

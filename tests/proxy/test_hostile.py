@@ -5,9 +5,11 @@ import time
 
 import pytest
 from support.clock import at_least, eventually, within
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import Client, Response, exchange, request
+
+WAYS = BOTH
 
 PATH = "/api/other"
 SIMULATE = "/api/monte-carlo/simulate"

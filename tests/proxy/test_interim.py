@@ -1,9 +1,11 @@
 """Interim responses and trailers of the upstream, passed on."""
 
 import pytest
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, request
+
+WAYS = BOTH
 
 PATH = "/api/portfolio/hints"
 INSPECTED = "/api/monte-carlo/simulate"

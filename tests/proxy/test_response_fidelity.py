@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.length import examples
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import RecordingUpstream, answer
 from support.wire import Client, chunked, request
+
+WAYS = BOTH
 
 OFF, WARN, ELSEWHERE = "/api/off", "/api/warn", "/x"
 TOKEN = string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~"

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from support.clock import at_least, eventually, within
-from support.process import Gateway, Serve, configuration
+from support.length import LONG
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import Client, exchange, request
+
+WAYS = BOTH if LONG else BOTH[:1]  # tests that wait are slow enough over one
 
 ENFORCED = "/enforced"
 PLAIN = "/elsewhere"

@@ -9,9 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.clock import PATIENCE, eventually
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, exchange, request
+
+WAYS = BOTH
 
 PATH = "/api/live"
 INSPECTED = "/api/monte-carlo/simulate"

@@ -6,9 +6,11 @@ import time
 
 import pytest
 from support.clock import at_least, eventually, within
-from support.process import Gateway, Serve, configuration
+from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import BrokenOffError, Client, exchange, request
+
+WAYS = BOTH
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 COUNTED = HEAD + b"Content-Length: 10\r\n\r\nhello"
