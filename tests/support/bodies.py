@@ -56,11 +56,13 @@ class Bodies:
         self._random = random
         self._pick = random.choice
 
-    def one(self, pattern: str) -> Body:
-        """Return a body for an endpoint, or for what is none."""
+    def one(self, pattern: str, *, coded: bool = True) -> Body:
+        """Return a body for an endpoint, or for what is none; one not `coded` says that it is JSON."""
         content = self._content(pattern)
         if self._random.random() < 0.08:
             content = self._damaged(content)
+        if not coded:
+            return Body(content, (b"Content-Type: application/json",), len(content))
         media = self._pick(MEDIA) if self._random.random() < 0.08 else "application/json"
         fields = () if self._random.random() < 0.03 else (f"Content-Type: {media}".encode(),)
         if self._random.random() < 0.08:

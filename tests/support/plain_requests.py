@@ -1,7 +1,7 @@
-"""Random requests to put two ways through the proxy to the test: most of them plain, some odd in one respect or two.
+"""Random requests to put two ways through the proxy to the test: most of them plain, some odd in one respect.
 
 What is plain is what an express lane may carry: a whole request of HTTP/1.1 with its body counted or none, and nothing
-in it that asks for thought. Half of the requests are meant to be that; `is_plain` tells which are.
+in it that asks for thought.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,13 @@ _ODD_VERSIONS = ("HTTP/1.0", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1")
 _OTHER_PLACES = ("/elsewhere", "/off", "/some", "/none")
 _FUNDS = ("7", "abc", "0b6f1f8e-9f0a-4a51-9a55-0c9f4f1d2a3b")
 _AUTHORITIES = ("http://gateway.test", "HTTP://other:81", "https://u@x", "http://[::1]", "http://gateway.test:80")
-_ANSWERS_TO_HEAD = tuple({**RESPONSES, **MORE})
+_WITHOUT_TROUBLE = tuple({**RESPONSES, **MORE})
 _ANSWERS = tuple(ANSWERS)
 
 # What may be odd about a request, and how often.
 _ODDITIES = {
-    "": 65,
+    "": 120,
+    "unusual": 20,
     "method": 3,
     "field": 8,
     "refused": 3,
@@ -46,23 +47,26 @@ _ODDITIES = {
     "absolute": 4,
     "chunks": 6,
 }
-# Fields that leave a request plain, some of them several.
-_EXTRA = (
-    *(b"User-Agent: curl/8.5.0\r\nAccept: */*", b"Accept-Encoding: gzip, deflate, br, zstd"),
-    *(b"Cookie: a=1\r\nCookie: b=2", b"Accept: a\r\nZebra: 1\r\naccept: b", b"X-Raw: \xe9\xff \xc3\xa9"),
-    *(b"X-A:1", b"X-B: \t2 \t", b"X-C:", b"X-D:    ", b"X-E: a  b", b"X!#$%&'*+.^_`|~: 1"),
-    *(b"Connection: keep-alive", b"Connection: close", b"connection: Close, X-Mine\r\nX-Mine: 1"),
+# Fields that every reader understands alike.
+_PLAIN = (
+    *(b"User-Agent: curl/8.5.0", b"Accept: */*", b"Accept-Encoding: gzip, deflate, br, zstd", b"Cookie: a=1; b=2"),
+    *(b"X-E: a  b", b"X!#$%&'*+.^_`|~: 1", b"Connection: keep-alive", b"connection: Keep-Alive", b"Via: 1.0 a"),
+    *(b"X-Forwarded-For: 192.0.2.1", b"x-forwarded-for: b, c", b"X-Forwarded-Proto: https", b"Forwarded: for=x"),
+    *(b"X-Forwarded-Host: other", b"X-Stage-Warning: mine", b"x-stage-would-reject: true", b"X-Stage-Other: 1"),
+    *(b"Keep-Alive: timeout=5", b"Authorization: Basic eDp5", b"Range: bytes=0-1", b"If-None-Match: x"),
+    *(b"Max-Forwards: 0", b"X-Request-Id-Too: 1", b"Cache-Control: no-store", b"Server: y", b"X-Long: " + b"y" * 3000),
+    b"\r\n".join(b"X-%d: %d" % (number, number) for number in range(40)),
+)
+# Fields that are well-formed, but repeated, oddly spaced, empty, not ASCII, or about the connection.
+_UNUSUAL = (
+    *(b"Cookie: a=1\r\nCookie: b=2", b"Accept: a\r\nZebra: 1\r\naccept: b", b"X-Raw: \xe9\xff \xc3\xa9", b"Via:"),
+    *(b"X-A:1", b"X-B: \t2 \t", b"X-C:", b"X-D:    ", b"Connection: close", b"connection: Close, X-Mine\r\nX-Mine: 1"),
     *(b"Connection: X-Mine\r\nx-mine: 1\r\nX-MINE: 2", b"Connection: keep-alive, close", b"Connection:"),
     *(b"Connection: ,, te ,\r\nTE: trailers", b"TE: gzip", b"Connection: x-c, x-d\r\nX-C: 1"),
-    *(b"Connection: user-agent\r\nUser-Agent: x", b"Keep-Alive: timeout=5", b"Proxy-Connection: close"),
-    *(b"Trailer: X-T", b"Via: 1.0 a", b"Via: 1.0 a\r\nvia: 1.1 b", b"Via:", b"Max-Forwards: 0"),
-    *(b"X-Forwarded-For: 192.0.2.1", b"X-Forwarded-For: a\r\nx-forwarded-for: b, c", b"X-Forwarded-For:"),
-    *(b"X-Forwarded-Proto: https", b"X-Forwarded-Host: other\r\nX-Forwarded-Host:", b"Forwarded: for=x"),
-    *(b"X-Forwarded-Proto:\r\nx-forwarded-proto: a", b"X-Stage-Warning: mine"),
-    *(b"x-stage-would-reject: true\r\nX-STAGE-WARNING:", b"X-Stage-Other: 1", b"Authorization: Basic eDp5"),
-    *(b"Range: bytes=0-1", b"If-None-Match: x", b"Date: x\r\nServer: y", b"Content-Language: en"),
-    *(b"X-Request-Id-Too: 1", b"Cache-Control: no-store\r\nPragma: no-cache", b"X-Long: " + b"y" * 3000),
-    b"\r\n".join(b"X-%d: %d" % (number, number) for number in range(40)),
+    *(b"Connection: user-agent\r\nUser-Agent: x", b"Proxy-Connection: close", b"Trailer: X-T"),
+    *(b"Via: 1.0 a\r\nvia: 1.1 b", b"X-Forwarded-For: a\r\nx-forwarded-for: b, c", b"X-Forwarded-For:"),
+    *(b"X-Forwarded-Host: other\r\nX-Forwarded-Host:", b"X-Forwarded-Proto:\r\nx-forwarded-proto: a"),
+    *(b"x-stage-would-reject: true\r\nX-STAGE-WARNING:", b"X-Stage-Warning: a\r\nx-stage-warning: b"),
 )
 # Fields for which a plain request may be refused.
 _REFUSED = (
@@ -111,16 +115,16 @@ class Requests:
         self._targets = Targets([*PATTERNS, _QUERY_PATTERN], seed)
         self._number = 0
 
-    def one(self) -> Sent:
-        """Return the next request."""
+    def one(self, *, calm: bool = False) -> Sent:
+        """Return the next request; a `calm` one has nothing odd, and its upstream no trouble."""
         self._number += 1
-        oddity = self._oddity()
+        oddity = "" if calm else self._oddity()
         pattern = self._pick([*PATTERNS, *PATTERNS, _QUERY_PATTERN, *_OTHER_PLACES])
         method = self._pick(_ODD_METHODS if oddity == "method" else _METHODS)
         version = self._pick(_ODD_VERSIONS) if oddity == "version" else "HTTP/1.1"
         target = self._target(pattern, oddity)
-        answer = self._answer(method)
-        body = self._body(pattern, method)
+        body = self._body(pattern, method, coded=oddity != "chunks")
+        answer = self._answer(method, body, calm=calm)
         fields = self._fields(pattern, oddity, answer, body)
         if oddity == "long":
             fields.append(b"X-Padding: " + b"p" * self._missing(target, fields))
@@ -133,19 +137,20 @@ class Requests:
         return Sent(head + content, method, answer, str(self._number))
 
     def series(self) -> Series:
-        """Return the next requests on one connection: by themselves, or some at once, whole or cut.
+        """Return the next requests on one connection: by themselves, or some at once, whole or cut, often calm ones.
 
         Only requests that are well-formed stand together: what a parser does with a request before one that is not
         depends on how much of them came at once.
         """
         rounds = []
-        for _ in range(self._pick([1, 1, 2, 3, 5])):
-            first = self.one()
-            if first.answer in TROUBLE or "dies" in first.answer:
+        calm = self._random.random() < 0.5
+        for _ in range(self._pick([1, 2, 4, 8])):
+            first = self.one(calm=calm)
+            if first.answer in {*TROUBLE, "nothing at all"} or "dies" in first.answer:
                 rounds.append(Round.of(self.warming()))  # so that the connection to the upstream is a used one
             requests = [first]
             while requests[-1].is_well_formed and not requests[-1].is_last and self._random.random() < 0.15:
-                requests += [one for one in [self.one()] if one.is_well_formed and len(one.raw) < _SHORT]
+                requests += [one for one in [self.one(calm=calm)] if one.is_well_formed and len(one.raw) < _SHORT]
             rounds.append(self._cut(requests))
         return rounds
 
@@ -157,8 +162,9 @@ class Requests:
 
     def _cut(self, requests: list[Sent]) -> Round:
         size = sum(len(one.raw) for one in requests)
-        quiet = all(one.is_well_formed and not one.answer for one in requests)
-        if self._random.random() < 0.8 or not quiet:  # what is sent to a connection that ended hides how it did
+        # What is sent to a connection that ended hides how it did.
+        quiet = all(one.is_well_formed and not one.answer and not _may_end_early(one) for one in requests)
+        if self._random.random() < 0.8 or not quiet:
             return Round.of(*requests)
         cuts = sorted(self._random.randrange(size) for _ in range(self._random.randint(1, 3)))
         return Round.of(*requests, cuts=cuts, pause=self._pick([0.0, PAUSE]))
@@ -171,7 +177,8 @@ class Requests:
         fields = [self._pick(_HOSTS) if oddity == "host" else b"Host: gateway.test", b"X-Case: %d" % self._number]
         fields += [b"X-Answer: " + answer.encode()] if answer else []
         fields += [*self._identity(pattern), *body.fields]
-        fields += [self._pick(_EXTRA) for _ in range(self._random.randrange(4))]
+        fields += self._random.sample(_PLAIN, self._random.randrange(4))
+        fields += [self._pick(_UNUSUAL)] if oddity == "unusual" else []
         fields += [self._pick(_ODD)] if oddity == "field" else []
         fields += [self._pick(_REFUSED)] if oddity == "refused" else []
         fields += [self._framing(body.counted, oddity)] if body.counted is not None else []
@@ -179,14 +186,17 @@ class Requests:
             self._random.shuffle(fields)
         return [field for field in fields if field]
 
-    def _body(self, pattern: str, method: str) -> Body:
+    def _body(self, pattern: str, method: str, *, coded: bool) -> Body:
+        """Return a body; one not `coded` is JSON and says so, and cannot be refused before it was read to its end."""
         likely = {"GET": 0.1, "HEAD": 0.1, "OPTIONS": 0.1, "DELETE": 0.3}.get(method, 0.92)
-        return self._bodies.one(pattern) if self._random.random() < likely else Body(b"", (), None)
+        return self._bodies.one(pattern, coded=coded) if self._random.random() < likely else Body(b"", (), None)
 
-    def _answer(self, method: str) -> str:
+    def _answer(self, method: str, body: Body, *, calm: bool) -> str:
         if self._random.random() < 0.75:
             return ""
-        return self._pick(_ANSWERS_TO_HEAD if method == "HEAD" else _ANSWERS)
+        answer = self._pick(_WITHOUT_TROUBLE if calm or method == "HEAD" else _ANSWERS)
+        # How much of a long body still goes up once an early answer is there is a matter of time.
+        return "" if answer.startswith("early") and len(body.content) > _SHORT else answer
 
     def _identity(self, pattern: str) -> list[bytes]:
         """Return a request id: always a good one where it decides whether a request is enforced."""
@@ -194,7 +204,7 @@ class Requests:
         kind = self._random.random()
         if pattern == "/some" or kind < 0.4:
             return [good]
-        return [] if kind > 0.5 else [good, good] if kind < 0.45 else [b"x-request-id:" + self._pick(_BAD_IDS)]
+        return [] if kind > 0.47 else [good, good] if kind < 0.44 else [b"x-request-id:" + self._pick(_BAD_IDS)]
 
     def _framing(self, size: int, oddity: str) -> bytes:
         if oddity == "length":
@@ -230,3 +240,8 @@ class Requests:
             return chunked()
         at = self._random.randrange(len(content))
         return chunked(*(part for part in (content[:at], content[at:]) if part))
+
+
+def _may_end_early(sent: Sent) -> bool:
+    """Whether it may be refused in the middle of its body, when it is a matter of time whether the rest has come."""
+    return b"content-encoding:" in sent.raw.partition(b"\r\n\r\n")[0].lower()

@@ -14,7 +14,7 @@ from support.clock import PATIENCE
 from support.wire import parse_head, values
 
 PAUSE = 0.003  # after which what was sent has most likely been read by itself
-_LONG, _MANY, _SMALL_BODY = 16_000, 250, 256 * 1024
+_LONG, _MANY = 16_000, 250
 _METHODS = rb"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|PROPFIND|PURGE|M-SEARCH)"
 _LINE = re.compile(_METHODS + rb" /[\x21-\x7e]* HTTP/1\.1\Z")
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\Z")
@@ -22,7 +22,6 @@ _LENGTH = re.compile(rb"content-length:[ \t]*\d{1,9}[ \t]*\Z", re.IGNORECASE)
 # Fields that aiohttp's parser takes once.
 _ONCE = (b"host", b"user-agent", b"server", b"content-type", b"max-forwards")
 _CLOSE = re.compile(rb"^connection:.*close", re.IGNORECASE | re.MULTILINE)
-_NOT_PLAIN = re.compile(rb"^(?:expect|upgrade|transfer-encoding):", re.IGNORECASE | re.MULTILINE)
 _CONTINUE = b"HTTP/1.1 100 "
 _RESET = struct.pack("ii", 1, 0)
 _SIZE_OF_CHUNK = re.compile(rb"([0-9a-fA-F]+)[^\n]*\r\n")
@@ -59,12 +58,6 @@ class Sent:
     def is_last(self) -> bool:
         """Whether it asks that its response be the last on the connection."""
         return _CLOSE.search(self.raw.partition(b"\r\n\r\n")[0]) is not None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether an express lane may carry it, as far as its own bytes say: see `plain_requests`."""
-        head, _, body = self.raw.partition(b"\r\n\r\n")
-        return self.is_well_formed and _NOT_PLAIN.search(head) is None and len(body) <= _SMALL_BODY
 
 
 @dataclass(frozen=True)

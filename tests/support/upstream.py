@@ -81,7 +81,7 @@ def answer(raw: bytes = OK, *, close: bool = False) -> Script:
 
     def script(conversation: Conversation) -> None:
         conversation.read_body()
-        if conversation.request.line.startswith(b"HEAD "):
+        if conversation.request.line.startswith(b"HEAD ") and b"HTTP/1.1 " in raw:
             conversation.send(raw[: raw.index(b"\r\n\r\n", raw.rindex(b"HTTP/1.1 ")) + 4])
         else:
             conversation.send(raw)
