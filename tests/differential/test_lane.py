@@ -55,7 +55,7 @@ SAMPLES: dict[str, tuple[str, bytes | None, *tuple[bytes, ...]]] = {
     "last": ("DELETE /api/value", None, b"Connection: close"),
     "malformed": ("POST /api/value", b"{}", b"X a: 1"),
 }
-SERIES = examples(250, 15_000)
+SERIES = examples(400, 15_000)
 
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS)
