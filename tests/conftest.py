@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let the tests of a file that says `WAYS` go through gateways of each of these ways."""
-    ways = getattr(metafunc.module, "WAYS", None)
+    """Let the tests of a file that says `PROXY_WAYS` go through gateways of each of these ways."""
+    ways = getattr(metafunc.module, "PROXY_WAYS", None)
     if ways is not None and "way" in metafunc.fixturenames:
         metafunc.parametrize("way", ways, indirect=True, scope="session")
 

@@ -12,7 +12,7 @@ from support.oddities import MEDIA, PLACES, TWISTS
 from support.process import BOTH
 from support.wire import request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 JSON = "application/json"
 CHARSETS = ["utf-8", "utf-7", "utf-16-le"]

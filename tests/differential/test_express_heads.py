@@ -7,7 +7,7 @@ from support.oddities import PATHS, QUERIES
 from support.process import BOTH
 from support.wire import chunked, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 COMPANIES = "/api/funds/7/companies"
 BODY = b'{"stage":"Series A"}'

@@ -13,7 +13,7 @@ from support.oddities import MEDIA, PATHS, PLACES, QUERIES, TWISTS
 from support.process import BOTH
 from support.wire import request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Received, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 ASKED_BOTH_WAYS = ["fields", "nothing", "no content", "not modified", "in chunks", "to the end", "large"]
 

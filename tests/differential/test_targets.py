@@ -23,7 +23,7 @@ from gateway.stages.compiled import CompiledPlan
 from gateway.stages.locators import Location, Plan, Shape
 from gateway.stages.vocabulary import Vocabulary
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 PATTERNS = [
     "/api/portfolio/strategies",

@@ -16,7 +16,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import OK
 from support.wire import BrokenOffError, Client, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 PLACES = ["/elsewhere", "/warn", "/enforce"]  # streamed, judged on its way, held
 SMALL = b'{"stageAllocation":{"seed":1}}'

@@ -11,7 +11,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import BrokenOffError, Client, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 ENFORCED = "/enforced"
 WARNED = "/warned"

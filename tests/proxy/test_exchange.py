@@ -12,7 +12,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, exchange, parse_head, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 OFF = "/api/off"
 INSPECTED = "/api/portfolio/strategies"

@@ -12,7 +12,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import RecordingUpstream
 from support.wire import Client, chunked, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 OFF, WARN, ELSEWHERE = "/api/off", "/api/warn", "/x"
 METHODS = [

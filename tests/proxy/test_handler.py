@@ -12,7 +12,7 @@ from support.wire import Client, exchange, request
 
 from gateway.rollout.cohort import is_inside
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 BY_ID, BY_FUND, BY_HEADER = "/by-id", "/by-fund", "/by-header"
 NEVER, COMPANIES = "/never", "/funds/:fundId/companies"

@@ -10,7 +10,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, Response, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 STRATEGIES = "/api/portfolio/strategies"
 GOOD = b'{"fund":7,"stageAllocation":{"seed":1}}'

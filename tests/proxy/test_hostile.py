@@ -9,7 +9,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import Client, Response, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 PATH = "/api/other"
 SIMULATE = "/api/monte-carlo/simulate"

@@ -5,7 +5,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import BrokenOffError, Client, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 PATH = "/api/portfolio/hints"
 INSPECTED = "/api/monte-carlo/simulate"

@@ -11,7 +11,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import RecordingUpstream, answer
 from support.wire import Client, chunked, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 OFF, WARN, ELSEWHERE = "/api/off", "/api/warn", "/x"
 TOKEN = string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~"

@@ -15,7 +15,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream, answer
 from support.wire import Client, exchange, request
 
-WAYS = BOTH if LONG else BOTH[:1]  # tests that wait are slow enough over one
+PROXY_WAYS = BOTH if LONG else BOTH[:1]  # tests that wait are slow enough over one
 
 ENFORCED = "/enforced"
 PLAIN = "/elsewhere"

@@ -13,7 +13,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import Conversation, RecordingUpstream
 from support.wire import Client, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 PATH = "/api/live"
 INSPECTED = "/api/monte-carlo/simulate"

@@ -10,7 +10,7 @@ from support.process import BOTH, Gateway, Serve, configuration
 from support.upstream import OK, Conversation, RecordingUpstream, Script, answer
 from support.wire import BrokenOffError, Client, exchange, request
 
-WAYS = BOTH
+PROXY_WAYS = BOTH
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 COUNTED = HEAD + b"Content-Length: 10\r\n\r\nhello"

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.clock import PATIENCE, ROOM, eventually
 
 COMMAND = Path(sys.executable).with_name("stage-gateway")
-# The two ways that requests may go, and what says so. A test file whose tests are to go both says `WAYS = BOTH`.
+# The two ways that requests may go, and what says so. A test file whose tests are to go both says `PROXY_WAYS = BOTH`.
 WAYS: Mapping[str, Mapping[str, str]] = {"lane": {}, "general": {"STAGE_GATEWAY_LANE": "off"}}
 BOTH = tuple(WAYS)
 STAGES = ["pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+"]
