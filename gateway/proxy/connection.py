@@ -129,6 +129,11 @@ class Connection(asyncio.Protocol):
         """Whether the upstream does not take what is written, so that `drain` waits."""
         return self._paused_writing
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether the request is wholly sent."""
+        return self._sent
+
     def end(self) -> None:
         """Say that the request is wholly sent; without it the connection is not kept."""
         self._sent = True

@@ -195,6 +195,8 @@ class Exchange:
                 block = ready.pop()
                 connection.write(_framed(block) if body.chunked else block)
                 del block
+                if not ready and body.read_to_end:
+                    self._end(connection)
                 await asyncio.sleep(0)
                 await connection.drain()
             if sent is not None:
@@ -204,14 +206,21 @@ class Exchange:
                     await listener.hear(chunk)
                 self._heard_all = body.read_to_end
                 connection.write(_framed(chunk) if body.chunked else chunk)
+                if self._heard_all:
+                    self._end(connection)
                 await connection.drain()
         except BaseException:
             connection.abort()
             raise
-        self._heard_all = True
-        if body.chunked:
-            connection.write(_LAST_CHUNK)
-        connection.end()
+        self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Say that the request is wholly sent, as soon as it is: an answer to less is the last on its connection."""
+        if not connection.is_ended:
+            self._heard_all = True
+            if self._call.body.chunked:
+                connection.write(_LAST_CHUNK)
+            connection.end()
 
     async def relay(self, connection: Connection, listener: Listener | None) -> bool:
         """Relay the response. Raises UpstreamError while nothing of it is out."""

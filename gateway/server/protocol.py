@@ -85,8 +85,8 @@ class Connection(OpenConnection):
         self._receive(data)
 
     def _is_between_requests(self) -> bool:
-        """Whether the general way has no request, and waits for one."""
-        return self.awaits_request and not self.unhandled and not self.is_closing
+        """Whether the general way has no request, and waits for one, or is about to for the first."""
+        return (self.awaits_request or not self._asked) and not self.unhandled and not self.is_closing
 
     def _end_of_lane(self, keeps_alive: bool, behind: bytes) -> None:
         """Go on behind a request that the lane has carried."""
