@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.proxy.answers import BodyError
 from gateway.proxy.held import SMALL
-from gateway.proxy.pace import Pace
+from gateway.proxy.minimum_rate import MinimumRate
 
 _TAKEN_AT_ONCE = 64 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -71,20 +71,26 @@ class Arrived:
 
 
 class Incoming:
-    """A body as it arrives in `content`, at a `pace`.
+    """A body as it arrives in `content`, at no less than a `minimum` rate.
 
     A client that waits to be asked for it (RFC 9110, section 10.1.1) is asked on `asks`.
     """
 
     def __init__(
-        self, content: StreamReader, pace: Pace, *, length: int | None, chunked: bool, asks: asyncio.Transport | None
+        self,
+        content: StreamReader,
+        minimum: MinimumRate,
+        *,
+        length: int | None,
+        chunked: bool,
+        asks: asyncio.Transport | None,
     ) -> None:
         self._content = content
-        self._pace = pace
+        self._minimum = minimum
         self._asks = asks
         self._received = 0
-        self._patience = pace.grace
-        self._last = 0  # bytes that the last read gave, for which no patience was gained yet
+        self._allowance = minimum.grace
+        self._last = 0  # bytes that the last read gave, for which no time was gained yet
         self.length = length
         self.chunked = chunked
         self.exists = chunked or bool(length)
@@ -112,8 +118,8 @@ class Incoming:
 
     async def read(self, held: int = 0) -> bytes:
         """Return the next bytes, b"" at the end; `held` of those before are held. Raises BodyError."""
-        if self._pace.rate:
-            self._patience = self._pace.patience(self._patience, self._last, held)
+        if self._minimum.rate:
+            self._allowance = self._minimum.allowance(self._allowance, self._last, held)
         try:
             chunk = await self._read()
         except RequestPayloadError:
@@ -134,7 +140,7 @@ class Incoming:
         if self._asks is not None:
             self._asks.write(CONTINUE)
             self._asks = None
-        return await (self._read_in_time() if self._pace.rate else self._next())
+        return await (self._read_in_time() if self._minimum.rate else self._next())
 
     async def _next(self) -> bytes:
         """Return the next bytes as they were parsed: `readany` would join, and so copy, what is waiting."""
@@ -148,9 +154,9 @@ class Incoming:
         now = asyncio.get_running_loop().time
         begin = now()
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._allowance):
                 chunk = await self._next()
         except TimeoutError:
             raise BodyError(408, "request_timeout", "the body came too slowly") from None
-        self._patience -= now() - begin
+        self._allowance -= now() - begin
         return chunk

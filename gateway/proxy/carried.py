@@ -18,7 +18,7 @@ from gateway.proxy.connection import Connection
 from gateway.proxy.exchange import AT_ONCE, Call, Exchange
 from gateway.proxy.failures import UpstreamError
 from gateway.proxy.forms import SHORT, RequestForm
-from gateway.proxy.handler import Handler, Told
+from gateway.proxy.handler import Handler, Judged
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.plain import END
 from gateway.proxy.problem import refusal
@@ -140,8 +140,8 @@ class Carried:
         peer, fresh = self._client.writer.peer.encode("ascii", "replace"), self._id.encode("ascii")
         inspected = way.route.inspected is not None
         fields = self._request.form.for_upstream(peer, fresh, self._request.values, inspected=inspected)
-        patience = self._service.rules.limits.upstream_timeout_seconds
-        connection.start(way.method, b"".join([self._request.first, fields, self.content]), patience, self._interim)
+        timeout = self._service.rules.limits.upstream_timeout_seconds
+        connection.start(way.method, b"".join([self._request.first, fields, self.content]), timeout, self._interim)
         connection.end()
 
     def _relay_at_once(self, data: bytes) -> bool:
@@ -226,8 +226,8 @@ class Carried:
             keeps_alive = False
         self._finish(keeps_alive)
 
-    def _listener(self) -> Told | None:
-        return None if self.judging is None else Told(self.judging)
+    def _listener(self) -> Judged | None:
+        return None if self.judging is None else Judged(self.judging)
 
     def _fail(self, connection: Connection, error: UpstreamError) -> None:
         exchange = self._exchange

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.proxy.failures import UpstreamError, UpstreamTimeoutError
-from gateway.proxy.patience import Patience
+from gateway.proxy.inactivity import InactivityTimeout
 from gateway.proxy.progress import unsent
 from gateway.proxy.reader import Phase, ResponseReader
 from gateway.proxy.response import Interim, ResponseHead
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._twin: socket.socket | None = None
-        self._patience = Patience(self._give_up, self._is_excused)
+        self._inactivity = InactivityTimeout(self._give_up, self._is_excused)
         self._expected: _Expected | None = None  # None while idle
         self._reader: ResponseReader | None = None
         self._is_answered = False  # whether the whole response was taken at once
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._reusable = True
         self._sent = False
         self._size = 0
-        self._patience.begin(timeout)
+        self._inactivity.begin(timeout)
         self.write(head)
 
     @property
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         if self._reader is not None and self._reader.phase is Phase.COMPLETE:
             self._reusable = False
         elif transport is not None and not transport.is_closing():
-            self._patience.note()
+            self._inactivity.note()
             self._size += len(data)
             transport.write(data)
 
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         if self._paused_writing and self.reader.phase is not Phase.COMPLETE and self._transport is not None:
             self._writable = self._loop.create_future()
             await self._writable
-            self._patience.note()
+            self._inactivity.note()
 
     async def head(self) -> ResponseHead:
         """Return the head of the response. Raises UpstreamError."""
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         """End the exchange; returns whether the connection can carry another one. Otherwise it is closed."""
         reader = self._reader
         self._expected = self._reader = self.on_data = self.on_progress = None
-        self._patience.rest()
+        self._inactivity.rest()
         # Where reading is paused the end of the body was not taken: nobody would resume it for the next exchange.
         taken = self._sent and self._reusable and not self._paused_reading
         is_over = self._is_answered or (reader is not None and reader.may_be_followed)
@@ -235,11 +235,11 @@ class Connection(asyncio.Protocol):
 
     def _note_body(self, reader: ResponseReader, *, begins: bool) -> None:
         """Note that a body moves, which may take its time: neither the time nor the room of a head can be stretched."""
-        self._patience.note()
+        self._inactivity.note()
         if begins and not self._is_wholly_sent():
             self._reusable = False
         if reader.is_tunnel:
-            self._patience.rest()
+            self._inactivity.rest()
         elif reader.is_whole:
             self._release_writer()
         if reader.waiting > _HIGH_WATER and not self._paused_reading and self._transport is not None:
@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
             if not reader.is_whole:
                 reader.fail(UpstreamError(f"the upstream closed the connection: {exc or 'end of stream'}"))
         self._close_twin()
-        self._patience.stop()
+        self._inactivity.stop()
         self._transport = None
         self._release_writer()
         self._wake()
@@ -329,7 +329,7 @@ class Connection(asyncio.Protocol):
 
     def _give_up(self) -> None:
         if self._expected is not None:
-            self.reader.fail(UpstreamTimeoutError(f"the upstream was silent for {self._patience.seconds:g} s"))
+            self.reader.fail(UpstreamTimeoutError(f"the upstream was silent for {self._inactivity.seconds:g} s"))
         self.abort()
         self._wake()
         self._release_writer()

@@ -68,7 +68,7 @@ class Exchange:
         self._name = "none" if route is None else route.upstream.name
         self._metrics = call.service.upstream_metrics[self._name]
         self._began = time.perf_counter() if began is None else began
-        self._patience = call.service.rules.limits.upstream_timeout_seconds
+        self._timeout = call.service.rules.limits.upstream_timeout_seconds
         self._protocols = self._head.protocols
         self._heard_all = call.body.read_to_end
 
@@ -135,7 +135,7 @@ class Exchange:
         interim = None if self._head.version < (1, 1) else self.relay_interim
         self._call.body.sent_on = True
         self._heard_all = self._call.body.read_to_end
-        connection.start(self._head.method, opening, self._patience, interim, may_switch=self._protocols is not None)
+        connection.start(self._head.method, opening, self._timeout, interim, may_switch=self._protocols is not None)
 
     def may_repeat(self, connection: Connection, error: UpstreamError) -> bool:
         """Whether the upstream seems to have closed an idle connection before it saw an idempotent request."""
@@ -264,7 +264,7 @@ class Exchange:
 
     async def _write(self, data: bytes) -> None:
         """Send bytes of a response. Raises TimeoutError when the client takes none of them for too long."""
-        await self._call.client.writer.write(data, self._patience)
+        await self._call.client.writer.write(data, self._timeout)
 
     async def send_response(self, connection: Connection, head: ResponseHead, added: list[tuple[bytes, bytes]]) -> bool:
         """Relay a response whose head has come, its body as it comes; `added` are fields of the gateway's own."""

@@ -14,13 +14,13 @@ from gateway.proxy.client import Client
 from gateway.proxy.exchange import Call, Exchange
 from gateway.proxy.failures import UpstreamError
 from gateway.proxy.forms import Forms
-from gateway.proxy.held import Budget, Gathering, Held
+from gateway.proxy.held import Budget, Gathering, HeldBody
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import refusal
 from gateway.proxy.request import RequestHead, fresh_ids
 from gateway.proxy.routing import Route, inspected_head, route
 from gateway.proxy.service import Service
-from gateway.proxy.shares import Share
+from gateway.proxy.shared_counters import SharedCounter
 from gateway.rollout.endpoints import Match
 from gateway.rollout.head import Head
 from gateway.rollout.inspection import Inspection
@@ -54,7 +54,7 @@ class Handler:
     for requests without one.
     """
 
-    def __init__(self, service: Service, metrics: Metrics, held: Share) -> None:
+    def __init__(self, service: Service, metrics: Metrics, held: SharedCounter) -> None:
         self.service = service
         self.draining = False
         self.in_flight = 0
@@ -78,7 +78,7 @@ class Handler:
         peer = request.remote or "unknown"
         head = RequestHead.of(request.method, request.raw_path, request.version, request.raw_headers, peer, self.ids)
         asks = request.transport if b"expect" in head.fields.named and request.version >= (1, 1) else None
-        body = Incoming(request.content, service.pace, length=head.length, chunked=head.is_chunked, asks=asks)
+        body = Incoming(request.content, service.minimum_rate, length=head.length, chunked=head.is_chunked, asks=asks)
         wants_more = partial(self.wants_more, request.keep_alive and _may_be_followed(head))
         self.in_flight += 1
         try:
@@ -131,7 +131,7 @@ class Handler:
 
     async def _hold(self, call: Call, exchange: Exchange, judging: Judging) -> bool:
         """Read and judge the body before anything of the request goes upstream."""
-        held = Held(self._budget, call.service.rules.limits.held_bytes)
+        held = HeldBody(self._budget, call.service.rules.limits.held_bytes)
         try:
             whole = await _read_and_judge(call.body, judging, held)
             decision = await judging.conclude(whole=whole)
@@ -139,12 +139,12 @@ class Handler:
                 held.let_go()
                 vocabulary = call.service.rules.policy.vocabulary
                 return await exchange.answer(refusal(decision, call.head.path, call.head.request_id, vocabulary))
-            return await exchange.forward(held.hand_over(), Told(judging), held.release)
+            return await exchange.forward(held.hand_over(), Judged(judging), held.release)
         finally:
             held.release()
 
 
-async def _read_and_judge(body: Body, judging: Judging, held: Held) -> bool:
+async def _read_and_judge(body: Body, judging: Judging, held: HeldBody) -> bool:
     """Hold and judge a body as it comes; returns whether to its end, or as far as it changes anything.
 
     It is not read on once a reason about the whole request is known, nor when the refusal is certain and either
@@ -198,7 +198,7 @@ class _Tee:
         return stage_fields(await self._judging.conclude())
 
 
-class Told(_Tee):
+class Judged(_Tee):
     """Knows the decision already; what is left of the body changes nothing."""
 
     async def hear(self, chunk: bytes) -> None:

@@ -15,7 +15,7 @@ from mmap import mmap
 from typing import TypeAlias
 
 from gateway.proxy.answers import no_room
-from gateway.proxy.shares import Share
+from gateway.proxy.shared_counters import SharedCounter
 
 Block: TypeAlias = bytes | memoryview
 SMALL = 64 * 1024
@@ -27,7 +27,7 @@ _LET_GO_AT_ONCE = 8  # blocks: half a millisecond
 class Budget:
     """How many bytes of bodies may be held at once, and how many are. The limit is the configuration's."""
 
-    def __init__(self, held: Share) -> None:
+    def __init__(self, held: SharedCounter) -> None:
         self._held = held
 
     @property
@@ -70,7 +70,7 @@ class Gathering:
         self._left += size
 
 
-class Held:
+class HeldBody:
     """A body being held, or the part of it that came so far.
 
     Chunks are joined into blocks: held one by one small ones would take many times their size. Each block is a

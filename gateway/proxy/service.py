@@ -7,7 +7,7 @@ and swaps it in whole; upstreams that did not change keep their connections.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.proxy.pace import Pace
+from gateway.proxy.minimum_rate import MinimumRate
 from gateway.proxy.routing import PlainWay, plain_way
 from gateway.proxy.upstream import Pool
 from gateway.rollout.endpoints import Endpoint
@@ -26,7 +26,7 @@ class Service:
     pools: Mapping[str, Pool]
     upstream_metrics: Mapping[str, UpstreamMetrics]
     endpoint_metrics: Mapping[str, EndpointMetrics]
-    pace: Pace
+    minimum_rate: MinimumRate
     modes: Mapping[str, Mode]  # in force, by the endpoint's pattern: the file's unless an override is less strict
     ways: dict[bytes, PlainWay | None] = field(default_factory=dict, init=False, compare=False)
 
@@ -56,7 +56,7 @@ class Service:
             pools=pools,
             upstream_metrics=upstream_metrics,
             endpoint_metrics=endpoint_metrics,
-            pace=Pace(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
+            minimum_rate=MinimumRate(limits.header_timeout_seconds, limits.min_body_bytes_per_second),
             modes={pattern: endpoint.mode for pattern, endpoint in rules.endpoints.endpoints.items()},
         )
         # Only now is anything of the old one let go.

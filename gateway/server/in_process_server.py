@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.proxy.handler import Handler
 from gateway.proxy.service import Service
-from gateway.proxy.shares import Shares
+from gateway.proxy.shared_counters import SharedCounters
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.server.protocol import Server
@@ -23,11 +23,13 @@ _YOUNG_CONTAINERS = 20_000
 class InProcessServer:
     """The request server that is this process; as a worker it is handed connections that another one accepted."""
 
-    def __init__(self, rules: Rules, metrics: Metrics, shares: Shares | None = None, *, has_lane: bool = True) -> None:
-        shares = shares or Shares()
+    def __init__(
+        self, rules: Rules, metrics: Metrics, counters: SharedCounters | None = None, *, has_lane: bool = True
+    ) -> None:
+        counters = counters or SharedCounters()
         self._metrics = metrics
-        self._handler = Handler(Service.of(rules, metrics), metrics, shares.held)
-        self.server = Server(self._handler, shares.connections, has_lane=has_lane)
+        self._handler = Handler(Service.of(rules, metrics), metrics, counters.held)
+        self.server = Server(self._handler, counters.connections, has_lane=has_lane)
         self._runner = web.ServerRunner(self.server, shutdown_timeout=1)
         self._site: web.SockSite | None = None
 

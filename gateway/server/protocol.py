@@ -23,7 +23,7 @@ from gateway.proxy.lane import Lane
 from gateway.proxy.parser import parser_settings, refused_head
 from gateway.proxy.progress import end_in_time
 from gateway.proxy.request import fresh_ids
-from gateway.proxy.shares import Share
+from gateway.proxy.shared_counters import SharedCounter
 from gateway.rules.model import Limits
 from gateway.server.open_connection import OpenConnection
 
@@ -273,7 +273,7 @@ class Server(web.Server):
     `has_lane` says whether plain small requests are carried in the express lane.
     """
 
-    def __init__(self, handler: Handler, open_connections: Share, *, has_lane: bool = True) -> None:
+    def __init__(self, handler: Handler, open_connections: SharedCounter, *, has_lane: bool = True) -> None:
         if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
             raise GatewayError("aiohttp's C extensions are missing; install a wheel of aiohttp for this platform")
         super().__init__(handler, handler_cancellation=True)

@@ -20,7 +20,7 @@ from typing import assert_never
 import uvloop
 
 from gateway.errors import cause_of
-from gateway.proxy.shares import Shares
+from gateway.proxy.shared_counters import SharedCounters
 from gateway.rules.load import Rules, parse
 from gateway.server.channel import Channel, receive_connection
 from gateway.server.in_process_server import InProcessServer
@@ -38,10 +38,12 @@ _log = logging.getLogger("gateway.worker")
 class Worker:
     """Carries connections from `queue`, a socket over which they come as file descriptors."""
 
-    def __init__(self, channel: Channel[Order], queue: socket.socket, shares: Shares, *, has_lane: bool) -> None:
+    def __init__(
+        self, channel: Channel[Order], queue: socket.socket, counters: SharedCounters, *, has_lane: bool
+    ) -> None:
         self._channel = channel
         self._queue = queue
-        self._shares = shares
+        self._counters = counters
         self._has_lane = has_lane
         self._metrics = Metrics(reported=True)
         self._rules: Rules | None = None
@@ -94,7 +96,7 @@ class Worker:
             )
         assert self._rules is not None, "modes were told before rules"  # noqa: S101 - a fault of ours
         if self._server is None:
-            self._server = InProcessServer(self._rules, self._metrics, self._shares, has_lane=self._has_lane)
+            self._server = InProcessServer(self._rules, self._metrics, self._counters, has_lane=self._has_lane)
             await self._server.start()
             self._take_again()
         self._server.apply(self._rules, message.modes)
@@ -153,11 +155,11 @@ class Worker:
         self._channel.tell(Counted(take(self._metrics), self._serving.in_flight, number))
 
 
-async def _work(control: int, queue: int, shares: Shares, *, has_lane: bool) -> None:
+async def _work(control: int, queue: int, counters: SharedCounters, *, has_lane: bool) -> None:
     waiting = socket.socket(fileno=queue)
     waiting.setblocking(False)
     channel: Channel[Order] = await Channel.over(socket.socket(fileno=control), Order)
-    await Worker(channel, waiting, shares, has_lane=has_lane).run()
+    await Worker(channel, waiting, counters, has_lane=has_lane).run()
 
 
 def main() -> None:
@@ -168,8 +170,8 @@ def main() -> None:
     control, queue, file = map(int, handed)
     set_up(level, form, worker=int(own))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        shares = Shares.among(int(processes), int(own), file)
-        runner.run(_work(control, queue, shares, has_lane=has_lane == "1"))
+        counters = SharedCounters.among(int(processes), int(own), file)
+        runner.run(_work(control, queue, counters, has_lane=has_lane == "1"))
 
 
 if __name__ == "__main__":

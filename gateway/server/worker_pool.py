@@ -21,7 +21,7 @@ from itertools import cycle, islice
 import orjson
 
 from gateway.errors import GatewayError, cause_of
-from gateway.proxy.shares import Shares, shared_file
+from gateway.proxy.shared_counters import SharedCounters, shared_file
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.server.channel import MessageError
@@ -53,7 +53,7 @@ class WorkerPool:
         self._metrics = metrics
         self._words = log_level, log_format, int(has_lane)
         self._numbers = shared_file(count)
-        self._slots = [WorkerSlot(own, Shares.among(count, own, self._numbers)) for own in range(count)]
+        self._slots = [WorkerSlot(own, SharedCounters.among(count, own, self._numbers)) for own in range(count)]
         self._turns = cycle(self._slots)
         self._listener: socket.socket | None = None
         self._offered: socket.socket | None = None  # accepted, but nobody had room
@@ -66,7 +66,7 @@ class WorkerPool:
         self._news = asyncio.Event()
         children_of(rules, metrics)  # every series is there from the start
         metrics.in_flight.set_function(lambda: self.in_flight)
-        metrics.held_bytes.set_function(lambda: self._slots[0].shares.held.total)
+        metrics.held_bytes.set_function(lambda: self._slots[0].counters.held.total)
 
     @property
     def in_flight(self) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import sys
 
-from gateway.proxy.shares import Shares
+from gateway.proxy.shared_counters import SharedCounters
 from gateway.server.channel import Channel, receive_connection
 from gateway.server.messages import Counted, Order
 
@@ -17,9 +17,9 @@ START_SECONDS = 60
 class WorkerSlot:
     """The slot `own`. Its queue of connections stays when the worker goes."""
 
-    def __init__(self, own: int, shares: Shares) -> None:
+    def __init__(self, own: int, counters: SharedCounters) -> None:
         self.own = own
-        self.shares = shares
+        self.counters = counters
         self.queue, self.queue_end = socket.socketpair()
         self.queue.setblocking(False)
         self.queue_end.setblocking(False)
@@ -102,7 +102,7 @@ class WorkerSlot:
                 self.kill()
                 code = await self.process.wait()
         self.process = None
-        self.shares.give_up()
+        self.counters.give_up()
         return code
 
     def close(self) -> None:

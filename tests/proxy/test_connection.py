@@ -155,7 +155,7 @@ async def test_no_descriptor_left(sock: socket.socket, monkeypatch: pytest.Monke
     assert (await respond(sock, OK))[1:] == (b"hi", True)
 
 
-async def test_every_exchange_has_its_own_patience(sock: socket.socket) -> None:
+async def test_every_exchange_has_its_own_timeout(sock: socket.socket) -> None:
     """Silence counts from the exchange's own beginning and by its own bound, whatever the one before it had."""
     connection = Connection()
     connection.connection_made(Wire(sock))

@@ -6,18 +6,18 @@ from itertools import pairwise
 import pytest
 
 from gateway.proxy.answers import AnswerError
-from gateway.proxy.held import SMALL, Budget, Held
-from gateway.proxy.shares import Share
+from gateway.proxy.held import SMALL, Budget, HeldBody
+from gateway.proxy.shared_counters import SharedCounter
 
 
 @pytest.fixture
 def budget() -> Budget:
-    return Budget(Share())
+    return Budget(SharedCounter())
 
 
 def test_small_chunks_become_blocks(budget: Budget) -> None:
     """Many small chunks are held as few blocks, at the size they are."""
-    held = Held(budget, 1_000_000)
+    held = HeldBody(budget, 1_000_000)
     for _ in range(100_000):
         held.append(b"abcdef")
     blocks = held.hand_over()
@@ -29,7 +29,7 @@ def test_small_chunks_become_blocks(budget: Budget) -> None:
 
 async def test_a_large_body_is_let_go_of_in_turns(budget: Budget) -> None:
     """Blocks go a few at a time, others having their turn; the budget is given back with the last of them."""
-    held = Held(budget, 100_000_000)
+    held = HeldBody(budget, 100_000_000)
     for _ in range(100):
         held.append(bytes(256 * 1024))
     blocks = held.hand_over()
@@ -46,7 +46,7 @@ async def test_a_large_body_is_let_go_of_in_turns(budget: Budget) -> None:
 
 def test_order_is_kept(budget: Budget) -> None:
     """Large and small chunks stay in the order in which they came."""
-    held = Held(budget, 1_000_000)
+    held = HeldBody(budget, 1_000_000)
     chunks = [b"a", b"b" * 70_000, b"c", b"d" * 65_536, b"", b"e" * 65_535, b"f"]
     for chunk in chunks:
         held.append(chunk)
@@ -55,7 +55,7 @@ def test_order_is_kept(budget: Budget) -> None:
 
 def test_what_arrives_takes_its_room(budget: Budget) -> None:
     """Each chunk takes its own size of the budget until there is no more; what always finds room is counted too."""
-    held, other = Held(budget, 80), Held(budget, 80)  # a quarter more for small ones
+    held, other = HeldBody(budget, 80), HeldBody(budget, 80)  # a quarter more for small ones
     held.append(b"x" * 60)
     with pytest.raises(AnswerError):
         other.append(b"x" * 41)
@@ -70,7 +70,7 @@ def test_what_arrives_takes_its_room(budget: Budget) -> None:
 def test_small_bodies_have_a_quarter_more(budget: Budget) -> None:
     """Where large bodies have taken all there is for them, small ones find a quarter more, and no large one does."""
     limit = 4 * SMALL
-    large, growing, small, last = (Held(budget, limit) for _ in range(4))
+    large, growing, small, last = (HeldBody(budget, limit) for _ in range(4))
     large.append(b"x" * limit)
     growing.append(b"x" * (SMALL // 2))
     small.append(b"x" * (SMALL // 2))
@@ -85,7 +85,7 @@ def test_small_bodies_have_a_quarter_more(budget: Budget) -> None:
 
 def test_a_body_that_grows_is_small_no_more(budget: Budget) -> None:
     """The room for small bodies is not for those that have become large."""
-    full, growing = Held(budget, 4 * SMALL), Held(budget, 4 * SMALL)
+    full, growing = HeldBody(budget, 4 * SMALL), HeldBody(budget, 4 * SMALL)
     full.append(b"x" * (4 * SMALL - 10))
     growing.append(b"x" * (SMALL - 1))
     with pytest.raises(AnswerError):
@@ -94,7 +94,7 @@ def test_a_body_that_grows_is_small_no_more(budget: Budget) -> None:
 
 async def test_what_was_let_go_of_is_not_handed_over(budget: Budget) -> None:
     """A body whose refusal was certain takes no room, and can never be forwarded."""
-    held = Held(budget, 100_000_000)
+    held = HeldBody(budget, 100_000_000)
     held.append(b"x" * 10_000_000)
     held.append(b"x")
     held.let_go()

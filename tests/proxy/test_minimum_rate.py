@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.proxy.pace import Pace
+from gateway.proxy.minimum_rate import MinimumRate
 
-PACE = Pace(10, 1024)
+RATE = MinimumRate(10, 1024)
 MIB = 1024 * 1024
 
 
 def lasts(sizes_and_gaps: list[tuple[float, float]]) -> tuple[float, float]:
     """Return for how long a held body that comes so lasts, and how much of it has come behind the first then."""
-    patience, held, elapsed = PACE.grace, 0.0, 0.0
+    allowance, held, elapsed = RATE.grace, 0.0, 0.0
     first = sizes_and_gaps[0][0]
     for size, gap in sizes_and_gaps:
         held += size
-        patience = PACE.patience(patience, int(size), int(held)) - gap
+        allowance = RATE.allowance(allowance, int(size), int(held)) - gap
         elapsed += gap
-        if patience < 0:
-            return elapsed + patience, held - first
+        if allowance < 0:
+            return elapsed + allowance, held - first
     return elapsed, held - first
 
 
@@ -35,9 +35,9 @@ def lasts(sizes_and_gaps: list[tuple[float, float]]) -> tuple[float, float]:
         (0, 600, 6_000_000, 0.006),
     ],
 )
-def test_patience_with_a_body(left: float, size: int, held: int, expected: float) -> None:
+def test_allowance_of_a_body(left: float, size: int, held: int, expected: float) -> None:
     """What is sent buys time at the least rate or a sixtieth of what is held, with that never more than the grace."""
-    assert PACE.patience(left, size, held) == pytest.approx(expected)
+    assert RATE.allowance(left, size, held) == pytest.approx(expected)
 
 
 @given(
@@ -47,7 +47,7 @@ def test_patience_with_a_body(left: float, size: int, held: int, expected: float
 def test_to_hold_costs_a_sixtieth_a_second(first: int, steps: list[tuple[int, float]]) -> None:
     """However a client sends, from then on it has to send a sixtieth of what it holds each second."""
     seconds, sent = lasts([(first, 0), *steps])
-    assert sent >= (seconds - PACE.grace) * first / 60 - MIB / 60
+    assert sent >= (seconds - RATE.grace) * first / 60 - MIB / 60
 
 
 @pytest.mark.parametrize("rate", [1024, 10_000, 240_000, 1_050_000])

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Patience:
+class InactivityTimeout:
     """Calls `give_up` once nothing was noted for so many seconds. While `is_excused` says so, time does not count.
 
     A timer that goes off too soon is left alone and set again then: one for each exchange costs more.

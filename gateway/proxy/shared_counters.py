@@ -10,7 +10,7 @@ from array import array
 from mmap import mmap
 
 
-class Share:
+class SharedCounter:
     """Our part of one number. `numbers` holds every process's, as 64-bit integers; `own` is ours."""
 
     __slots__ = ("_numbers", "_own")
@@ -33,18 +33,18 @@ class Share:
         return sum(self._numbers)
 
 
-class Shares:
+class SharedCounters:
     """The numbers under a limit: bytes of bodies that are held, and connections of clients."""
 
-    def __init__(self, held: Share | None = None, connections: Share | None = None) -> None:
-        self.held = held or Share()
-        self.connections = connections or Share()
+    def __init__(self, held: SharedCounter | None = None, connections: SharedCounter | None = None) -> None:
+        self.held = held or SharedCounter()
+        self.connections = connections or SharedCounter()
 
     @classmethod
-    def among(cls, processes: int, own: int, file: int) -> "Shares":
-        """Return the shares of process `own` in a `shared_file`, which all of them map."""
+    def among(cls, processes: int, own: int, file: int) -> "SharedCounters":
+        """Return the counters of process `own` in a `shared_file`, which all of them map."""
         numbers = memoryview(mmap(file, _size_among(processes))).cast("q")
-        return cls(Share(numbers[:processes], own), Share(numbers[processes:], own))
+        return cls(SharedCounter(numbers[:processes], own), SharedCounter(numbers[processes:], own))
 
     def give_up(self) -> None:
         """Count nothing any more: what our process counted is gone with it."""
@@ -53,7 +53,7 @@ class Shares:
 
 
 def shared_file(processes: int) -> int:
-    """Return the descriptor of a file for the shares of so many processes, all 0; whoever asks for it closes it.
+    """Return the descriptor of a file for the counters of so many processes, all 0; whoever asks for it closes it.
 
     It is in memory where the system has such files: the root file system may be mounted read-only.
     """

@@ -2,12 +2,12 @@
 
 import os
 
-from gateway.proxy.shares import Share, Shares, shared_file
+from gateway.proxy.shared_counters import SharedCounter, SharedCounters, shared_file
 
 
 def test_share_of_one_process() -> None:
     """Alone, the total is what was counted."""
-    share = Share()
+    share = SharedCounter()
     share.add(5)
     share.add(-2)
     assert share.total == 3
@@ -17,7 +17,7 @@ def test_each_sees_the_sum() -> None:
     """Every process sees the sum of all; what one gives up is gone, and nothing else."""
     file = shared_file(3)
     try:
-        first, second, third = (Shares.among(3, own, file) for own in range(3))
+        first, second, third = (SharedCounters.among(3, own, file) for own in range(3))
         first.held.add(10)
         second.held.add(20)
         third.connections.add(1)
