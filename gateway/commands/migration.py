@@ -134,6 +134,8 @@ def _lines(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "run", f"{document['run']}, {document['status']}"
     changed = counted(document["updated"], "value")
     yield "rows", f"{document['rowsDone']:,} of {document['rows']:,} looked at, {changed} changed"
+    if document["status"].startswith("und"):  # undoing, interrupted in it, or undone
+        yield "undo", f"{counted(document['restored'], 'value')} restored"
     yield "batches", batches
     yield "cannot be mapped", counted(document["invalidRows"], "row")
     yield "guard", f"{document['guard']['mode']}, {_seen(document['guard']['seen'])}"

@@ -37,6 +37,8 @@ def status(connection: Connection) -> dict[str, Any]:
     state = run.status
     if state == "running":
         state = "interrupted" if holder is None else "paused" if run.paused else "running"
+    elif state == "undoing" and holder is None:
+        state = "undo interrupted"
     return {
         "run": run.run_id,
         "status": state,
@@ -46,6 +48,7 @@ def status(connection: Connection) -> dict[str, Any]:
         "rows": counts["rows"],
         "rowsDone": counts["rows_done"],
         "updated": counts["updated"],
+        "restored": counts["restored"],
         "invalidRows": counts["invalid_rows"],
         "batches": {name: counts[name] for name in ("pending", "running", "done", "failed")},
         "waitingFor": run.waiting_for,

@@ -37,7 +37,7 @@ class Run:
     @property
     def unfinished(self) -> bool:
         """Return whether the run is to go on."""
-        return self.status in {"running", "failed"}
+        return self.status in {"running", "failed", "undoing"}
 
 
 def want_installed(connection: Connection) -> None:
@@ -149,7 +149,7 @@ def start_run(
 
 
 def end_run(connection: Connection, run: int, status: str) -> None:
-    """Put down that a run is over: `done` or `undone`."""
+    """Put down that a run is over, `done` or `undone`, or that its undo began, `undoing`."""
     connection.execute(statement("end_run"), {"run": run, "status": status, "error": None})
 
 
@@ -160,5 +160,5 @@ def fail_run(connection: Connection, run: int, why: str) -> None:
 
 
 def counts(connection: Connection, run: int) -> Mapping[str, Any]:
-    """Return how far a run is: rows, rows_done, updated, batches by status, invalid_rows."""
+    """Return how far a run is: rows, rows_done, updated, restored by undo, batches by status, invalid_rows."""
     return one(connection, statement("counts"), {"run": run})

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.abc import AdaptContext
 
 # Rises when objects are made otherwise than before, so that one version does not go on with those of another.
-LAYOUT = 1
+LAYOUT = 2
 
 
 class _OfHome(sql.Composable):

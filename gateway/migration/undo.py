@@ -60,6 +60,9 @@ class Undo:
         if run.status == "undone":
             self.was_undone = True
             return 0  # what was left alone then stays so, even where it looks again like what the migration wrote
+        ledger.end_run(
+            self.connection, run.run_id, "undoing"
+        )  # so that nobody takes a half-way undo for a run that is done
         try:
             with translated(self.connection):
                 self._columns(run.run_id)

@@ -8,6 +8,8 @@ SELECT
   count(*) FILTER (WHERE b.status = 'done') AS done,
   count(*) FILTER (WHERE b.status = 'failed') AS failed,
   coalesce(max(b.round), 0) AS round,
+  (SELECT coalesce(sum(u.updated), 0)::bigint FROM stage_migration_batches AS u WHERE u.run_id = %(run)s AND u.round = 0)
+    AS restored,
   (SELECT count(DISTINCT (i.target_id, i.key)) FROM stage_migration_invalid AS i WHERE i.run_id = %(run)s)
     AS invalid_rows
 FROM stage_migration_batches AS b

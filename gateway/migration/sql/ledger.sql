@@ -12,7 +12,7 @@ CREATE TABLE stage_migration_targets (
 );
 CREATE TABLE stage_migration_runs (
   run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed', 'undone')),
+  status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed', 'undoing', 'undone')),
   paused boolean NOT NULL DEFAULT false,
   fingerprint text NOT NULL,
   vocabulary json NOT NULL,                   -- as the fingerprint is of; json, since jsonb must be able to hold names
