@@ -194,6 +194,8 @@ def undo(spec: SpecOption = None, config: ConfigOption = None) -> None:
                 reporter.note(f"left alone: {value.table}.{value.column}, key {value.key}: was {value.before!r}, {now}")
         if left > MOST_LINES:
             reporter.note(f"and {left - MOST_LINES:,} more")
+        for place, values in ledger.dropped(connection).items():
+            reporter.note(f"{place}: was dropped since the migration, {counted(values, 'value')} cannot be restored")
         done = (
             "undone before, nothing was changed"
             if work.was_undone

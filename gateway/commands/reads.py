@@ -31,7 +31,7 @@ def _set(spec: SpecOption, config: ConfigOption, mode: ReadMode) -> None:
     with session.connected(f"reads {mode}") as connection:
         ledger.want_installed(connection)
         changed = set_reads(connection, mode)
-        made = generated(connection, ledger.registered(connection)) if mode == "legacy" else {}
+        made = generated(connection, ledger.present(connection)) if mode == "legacy" else {}
     show(f"readers are shown {mode} values{'' if changed else ', as before'}")
     for table, names in made.items():
         show(f"{table}: canonical values are still shown by {', '.join(names)}, generated from what the table holds")
@@ -70,5 +70,5 @@ def grant(
     session = Session.of(spec, config)
     with session.connected("reads grant") as connection:
         ledger.want_installed(connection)
-        views = grant_reads(connection, ledger.registered(connection), role, session.spec.schema_)
+        views = grant_reads(connection, ledger.present(connection), role, session.spec.schema_)
     show(f"{role} may read {', '.join(views)}")

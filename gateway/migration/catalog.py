@@ -109,8 +109,13 @@ class Target:
             "fund": fund,
             "column": sql.Identifier(self.column),
             "column_type": self.cast,
-            "undo": sql.Identifier(f"stage_migration_undo_{self.target_id}"),
+            "undo": undo_name(self.target_id),
         }
+
+
+def undo_name(number: int) -> sql.Identifier:
+    """Return the name of the table of undo rows of the target with this number."""
+    return sql.Identifier(f"stage_migration_undo_{number}")
 
 
 def find_targets(connection: Connection, spec: Spec, longest_name: int) -> list[Target]:

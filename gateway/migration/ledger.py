@@ -9,7 +9,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 
 from gateway.errors import RefusedError
-from gateway.migration.catalog import Target
+from gateway.migration.catalog import Target, undo_name
 from gateway.migration.database import Connection, one
 from gateway.migration.objects import is_installed
 from gateway.migration.refusals import WrongDatabaseError
@@ -47,13 +47,20 @@ def want_installed(connection: Connection) -> None:
 
 
 def want_in_place(connection: Connection) -> None:
-    """Raise WrongDatabaseError when a migrated table, its key or its column has another name than it had."""
-    strays = [row["place"] for row in connection.execute(statement("strays")).fetchall()]
+    """Raise WrongDatabaseError when a migrated table, its key or its column has another name than it had.
+
+    What was dropped, and took its triggers and its view along, stands in nobody's way.
+    """
+    strays = [row["place"] for row in _strays(connection) if not row["dropped"]]
     if strays:
         raise WrongDatabaseError(
             f"{', '.join(strays)}: was renamed or dropped since the migration; give table, key and column their names "
             "back first"
         )
+
+
+def _strays(connection: Connection) -> Sequence[Mapping[str, Any]]:
+    return connection.execute(statement("strays")).fetchall()
 
 
 def want_as_before(connection: Connection, targets: Sequence[Target]) -> None:
@@ -105,6 +112,21 @@ def registered(connection: Connection) -> list[Target]:
         Target(**row["identity"], columns=(), estimate=0, update_triggers=(), target_id=row["target_id"])
         for row in connection.execute(statement("targets")).fetchall()
     ]
+
+
+def present(connection: Connection) -> list[Target]:
+    """Return every column that was migrated since the last finish and was not dropped since."""
+    dropped = {row["target_id"] for row in _strays(connection) if row["dropped"]}
+    return [target for target in registered(connection) if target.target_id not in dropped]
+
+
+def dropped(connection: Connection) -> Mapping[str, int]:
+    """Return by place the columns that were dropped since they were migrated, with how many undo rows they have."""
+    return {
+        row["place"]: int(one(connection, statement("undo_count", undo=undo_name(row["target_id"])))["rows"])
+        for row in _strays(connection)
+        if row["dropped"]
+    }
 
 
 def take_baselines(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> None:

@@ -75,7 +75,7 @@ class Undo:
         return self.restored
 
     def _columns(self, run: int) -> None:
-        targets = ledger.registered(self.connection)
+        targets = ledger.present(self.connection)
         self.reporter.rows(sum(self._left(target) for target in targets), 0)
         for target in targets:
             self._column(run, target)
@@ -146,8 +146,8 @@ def _refusal(target: Target, found: Mapping[str, Any], error: psycopg.Error, *, 
 
 
 def edited(connection: Connection) -> Iterator[Edited]:
-    """Yield every value that was not restored, a few in memory at a time."""
-    for target in ledger.registered(connection):
+    """Yield every value that was not restored though its column is there, a few in memory at a time."""
+    for target in ledger.present(connection):
         for row in streamed(connection, statement("edited", **target.slots()), {}):
             table = f"{target.schema}.{target.table}"
             yield Edited(table, target.column, row["key"], row["before"], row["now"], row["gone"], row["kept"])

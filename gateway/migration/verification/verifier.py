@@ -46,10 +46,10 @@ def _report(
 def _check(connection: Connection, report: Report, vocabulary: Vocabulary, places: Sequence[ColumnPlace]) -> None:
     connection.execute("SET LOCAL statement_timeout = 0")
     columns = connection.execute(query("columns")).fetchall()
-    _columns(report, places, [row["identity"] for row in columns])
+    _columns(report, places, columns)
     _batches(connection, report, vocabulary)
     lineage = _lineage(connection, report)
-    for row in columns:
+    for row in (row for row in columns if not row["dropped"]):
         check = _Column(connection, report, vocabulary, lineage, row)
         check.objects()
         check.canonical()
@@ -63,11 +63,17 @@ def _check(connection: Connection, report: Report, vocabulary: Vocabulary, place
 
 def _columns(report: Report, places: Sequence[ColumnPlace], migrated: Sequence[Mapping[str, Any]]) -> None:
     report.check("columns")
-    known = {(column["schema"], column["table"], column["column"]) for column in migrated}
+    known = {tuple(row["identity"][part] for part in ("schema", "table", "column")): row["dropped"] for row in migrated}
     for place in places:
         if place not in known:
             what = "stands in the migration file and was never migrated; first: stage-gateway migrate run"
             report.add("columns", ".".join(place), what)
+    for place in (place for place, dropped in known.items() if dropped):
+        if place in places:
+            what = "was dropped since the migration; where that was meant, take it out of the migration file"
+            report.add("columns", ".".join(place), what)
+        else:
+            report.information.append(f"{'.'.join(place)}: was dropped since the migration, nothing of it was checked")
 
 
 def _batches(connection: Connection, report: Report, vocabulary: Vocabulary) -> None:
