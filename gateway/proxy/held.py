@@ -10,7 +10,10 @@ Rules of the room:
 """
 
 import asyncio
+import contextlib
 import math
+import weakref
+from functools import partial
 from mmap import mmap
 from typing import TypeAlias
 
@@ -20,8 +23,35 @@ from gateway.proxy.shared_counters import SharedCounter
 Block: TypeAlias = bytes | memoryview
 SMALL = 64 * 1024
 _BLOCK = 256 * 1024
+_KEPT = 32  # blocks: 8 MiB
 _GATHERED = 16 * 1024 * 1024
 _LET_GO_AT_ONCE = 8  # blocks: half a millisecond
+
+
+class Blocks:
+    """Mappings of 256 KiB for what is held. The system takes each back at once, but for a few that are used again.
+
+    A new mapping costs more than all the copying: the system clears each of its pages when it is touched.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[mmap] = []
+        self._lent: dict[int, weakref.ref[memoryview]] = {}  # by the block's id
+
+    def filled(self, data: memoryview) -> memoryview:
+        """Return a block that holds a copy of these 256 KiB, for as long as anything looks at it."""
+        block = self._free.pop() if self._free else mmap(-1, _BLOCK)
+        block[:] = data
+        view = memoryview(block)
+        self._lent[id(block)] = weakref.ref(view, partial(self._take_back, block))
+        return view
+
+    def _take_back(self, block: mmap, _: "weakref.ref[memoryview]") -> None:
+        del self._lent[id(block)]
+        if len(self._free) < _KEPT:
+            with contextlib.suppress(BufferError):  # another view of it is still to be sent
+                block.resize(_BLOCK)  # changes nothing, and is refused while there is any
+                self._free.append(block)
 
 
 class Budget:
@@ -29,6 +59,7 @@ class Budget:
 
     def __init__(self, held: SharedCounter) -> None:
         self._held = held
+        self.blocks = Blocks()
 
     @property
     def used(self) -> int:
@@ -73,9 +104,8 @@ class Gathering:
 class HeldBody:
     """A body being held, or the part of it that came so far.
 
-    Chunks are joined into blocks: held one by one small ones would take many times their size. Each block is a
-    mapping of its own, which the system takes back at once, and they are let go of a few at a time: giving back a
-    hundred megabytes takes 20 ms.
+    Chunks are joined into blocks: held one by one small ones would take many times their size. They are let go of a
+    few at a time: giving back a hundred megabytes takes 20 ms.
     """
 
     def __init__(self, budget: Budget, limit: int) -> None:
@@ -93,11 +123,11 @@ class HeldBody:
         self._budget.take(len(chunk), math.inf if always else limit)
         self.size = size
         self._tail += chunk
-        if len(self._tail) >= _BLOCK:
-            block = mmap(-1, len(self._tail))
-            block.write(self._tail)
-            self._blocks.append(memoryview(block))
-            self._tail = bytearray()
+        while len(self._tail) >= _BLOCK:
+            with memoryview(self._tail) as tail:
+                self._blocks.append(self._budget.blocks.filled(tail[:_BLOCK]))
+                rest = bytearray(tail[_BLOCK:])
+            self._tail = rest
 
     def hand_over(self) -> list[Block]:
         """Return what is held, in order. Whoever sends it takes blocks out of the list; `release` sees to the rest.

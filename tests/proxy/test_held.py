@@ -6,8 +6,10 @@ from itertools import pairwise
 import pytest
 
 from gateway.proxy.answers import AnswerError
-from gateway.proxy.held import SMALL, Budget, HeldBody
+from gateway.proxy.held import SMALL, Blocks, Budget, HeldBody
 from gateway.proxy.shared_counters import SharedCounter
+
+BLOCK = 256 * 1024
 
 
 @pytest.fixture
@@ -103,3 +105,37 @@ async def test_what_was_let_go_of_is_not_handed_over(budget: Budget) -> None:
     assert budget.used == 0
     with pytest.raises(RuntimeError):
         held.hand_over()
+
+
+def test_blocks_are_used_again() -> None:
+    """A block that nothing looks at any more is used again, with what the next body has in it."""
+    blocks = Blocks()
+    views = [blocks.filled(memoryview(bytes([n]) * BLOCK)) for n in range(3)]
+    assert [bytes(view) for view in views] == [bytes([n]) * BLOCK for n in range(3)]
+    mappings = {id(view.obj) for view in views}
+    del views
+    again = [blocks.filled(memoryview(bytes([n + 7]) * BLOCK)) for n in range(3)]
+    assert {id(view.obj) for view in again} == mappings
+    assert [bytes(view) for view in again] == [bytes([n + 7]) * BLOCK for n in range(3)]
+
+
+def test_block_that_is_still_to_be_sent_is_not_used_again() -> None:
+    """A transport may keep a part of a block, and the block stays as it is until that is gone."""
+    blocks = Blocks()
+    first = blocks.filled(memoryview(b"a" * BLOCK))
+    unsent = first[1000:]
+    del first
+    second = blocks.filled(memoryview(b"b" * BLOCK))
+    assert bytes(unsent) == b"a" * (BLOCK - 1000)
+    assert bytes(second) == b"b" * BLOCK
+
+
+def test_only_some_blocks_are_kept() -> None:
+    """What many large bodies took is given back, but for 8 MiB."""
+    blocks = Blocks()
+    views = [blocks.filled(memoryview(b"x" * BLOCK)) for _ in range(50)]
+    mappings = {id(view.obj) for view in views}
+    del views
+    again = [blocks.filled(memoryview(b"x" * BLOCK)) for _ in range(32)]
+    assert {id(view.obj) for view in again} <= mappings
+    assert len(blocks._free) == 0
