@@ -63,7 +63,6 @@ class Exchange:
     def __init__(self, call: Call, route: Route | None, began: float | None = None) -> None:
         self._call = call
         self._head = call.head
-        self._route = route
         self._inspected = route is not None and route.inspected is not None
         self._name = "none" if route is None else route.upstream.name
         self._metrics = call.service.upstream_metrics[self._name]
