@@ -14,6 +14,7 @@ from rich.console import Console
 from gateway import __version__
 from gateway.commands.check import check, schema
 from gateway.commands.database import database_commands
+from gateway.commands.encoding import make_legible
 from gateway.commands.explain import explain
 from gateway.commands.gateways import mode, status
 from gateway.commands.groups import Command, group
@@ -32,6 +33,7 @@ _ABOUT = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    make_legible()
     try:
         code = command_line()(arguments, prog_name=NAME, standalone_mode=False)
     except typer.TyperException as error:

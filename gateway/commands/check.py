@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.environment import ConfigOption, settings_with
-from gateway.commands.output import JsonOption, print_json
+from gateway.commands.output import JsonOption, print_json, say
 from gateway.rules import model
 from gateway.rules.load import load, warnings
 from gateway.settings import unread_variables
@@ -35,11 +35,11 @@ def check(
         print_json({**report, "document": dict(rules.document)} if show else report)
         return
     for warning in vain:
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if show:
         print_json(dict(rules.document))
     else:
-        typer.echo(f"{rules.source}: good (configuration {rules.fingerprint}, vocabulary {vocabulary})")
+        say(f"{rules.source}: good (configuration {rules.fingerprint}, vocabulary {vocabulary})")
 
 
 def schema() -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway.commands.output import JsonOption, print_json, show
+from gateway.commands.output import JsonOption, print_json, say, show
 from gateway.errors import GatewayError
 from gateway.settings import Settings, read_settings
 
@@ -86,7 +86,7 @@ def mode(
         if not as_json:
             show(f"{address}  {document['endpoint']} is {_in_mode(document['mode'])}")
         if not document["stored"]:
-            typer.echo(f"{address}: in force, but not stored yet; a restart now would forget it", err=True)
+            say(f"{address}: in force, but not stored yet; a restart now would forget it", err=True)
             code = code or 1
     return code
 
@@ -151,7 +151,7 @@ def _asked(
     documents, code = {}, 0
     for address, answer in zip(addresses, asyncio.run(work()), strict=True):
         if isinstance(answer, GatewayError):
-            typer.echo(str(answer), err=True)
+            say(str(answer), err=True)
             code = max(code, answer.exit_code)
         elif isinstance(answer, BaseException):
             raise answer

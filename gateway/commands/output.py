@@ -1,6 +1,7 @@
 """How commands print: tables for people, JSON for machines."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,8 @@ from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 
+from gateway.commands.encoding import holds_everything
+
 _ANY_WIDTH = 100_000  # more than any row has
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -17,7 +20,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 def print_json(document: Any) -> None:
     """Print a document as JSON."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    say(json.dumps(document, indent=2, ensure_ascii=not holds_everything()))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line at once, on standard error with `err`."""
+    print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def show(*parts: RenderableType) -> None:

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from gateway.commands.encoding import holds_everything
+from gateway.commands.output import say
 from gateway.migration.catalog import Target
 from gateway.migration.progress import JsonLines, Reporter
 from gateway.migration.writing import Batch, Written
@@ -29,7 +30,7 @@ def reporter() -> Iterator[Reporter]:
         with Bar(Console(highlight=False, markup=False)) as bar:
             yield bar
     else:
-        yield JsonLines(lambda line: typer.echo(line))
+        yield JsonLines(say, ascii_only=not holds_everything())
 
 
 class _TimeLeft(TimeRemainingColumn):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.environment import ConfigOption, run, settings_with
+from gateway.commands.output import say
 from gateway.rules.load import load
 from gateway.telemetry.logs import set_up
 
@@ -46,7 +47,7 @@ def demo(
 
     settings = settings_with(port=port, admin_port=admin_port)
     if upstreams:
-        run(run_upstreams(load(settings.config), typer.echo))
+        run(run_upstreams(load(settings.config), say))
         return 0
     set_up("warning" if settings.log_level.lower() == "info" else settings.log_level, settings.log_format)
-    return 0 if run(run_demo(settings, typer.echo, once=once)) else 1
+    return 0 if run(run_demo(settings, say, once=once)) else 1

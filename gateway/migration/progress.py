@@ -22,10 +22,11 @@ class Reporter(Protocol):
 
 
 class JsonLines:
-    """One JSON object a line."""
+    """One JSON object a line, with escapes for all but ASCII if so asked."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], *, ascii_only: bool = False) -> None:
         self._write = write
+        self._ascii_only = ascii_only
 
     def rows(self, total: int, done: int) -> None:
         """Say nothing; the lines of the batches do."""
@@ -43,11 +44,11 @@ class JsonLines:
             "skipped_invalid": written.skipped_invalid,
             "duration_ms": written.duration_ms,
         }
-        self._write(json.dumps(line, ensure_ascii=False))
+        self._write(json.dumps(line, ensure_ascii=self._ascii_only))
 
     def note(self, text: str) -> None:
         """Write a message."""
-        self._write(json.dumps({"message": text}, ensure_ascii=False))
+        self._write(json.dumps({"message": text}, ensure_ascii=self._ascii_only))
 
 
 def _number(text: str | None, is_number: bool) -> Any:
