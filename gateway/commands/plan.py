@@ -10,11 +10,12 @@ from rich.table import Table
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration.database import want_own_schema
-from gateway.migration.ledger import want_as_before
+from gateway.migration.ledger import latest_run, want_as_before
 from gateway.migration.objections import Objector
 from gateway.migration.objects import want_free
 from gateway.migration.planning import ColumnPlan, plan_column
 from gateway.migration.remediation import Remediation
+from gateway.migration.starting import refusal_to_go_on
 from gateway.migration.wording import counted
 
 MOST_LINES = 50  # of a table for people; machines get all
@@ -39,7 +40,7 @@ def plan(
 ) -> int:
     """Tell what a run would change, what it could not, and how long it would take. Nothing is changed.
 
-    Exit 1 when a value cannot be mapped, or the table would refuse one.
+    Exit 1 when a value cannot be mapped, the table would refuse one, or another run is to be finished first.
 
     Example: stage-gateway migrate plan --spec config/migration.json
     """
@@ -49,17 +50,20 @@ def plan(
         targets = session.targets(connection)
         want_free(connection, targets)
         want_as_before(connection, targets)
+        unfinished = refusal_to_go_on(latest_run(connection), targets, session.vocabulary)
         objector = Objector(connection, session.vocabulary)
         plans = [
             plan_column(connection, target, session.vocabulary, session.spec, file, objector, trial=trial)
             for target in targets
         ]
     if as_json:
-        print_json(_document(session, plans, file))
+        print_json({**_document(session, plans, file), "unfinished": unfinished})
     else:
         _print_plan(session, plans, file)
+        if unfinished:
+            show(unfinished)
     refused = any(objection.refuses for plan in plans for objection in plan.objections)
-    return 1 if file.count or refused else 0
+    return 1 if file.count or refused or unfinished else 0
 
 
 def _document(session: Session, plans: Sequence[ColumnPlan], file: Remediation) -> dict[str, Any]:

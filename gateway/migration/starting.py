@@ -88,19 +88,26 @@ def _installed(connection: Connection, targets: Sequence[Target], vocabulary: Vo
 
 def _to_go_on_with(connection: Connection, targets: Sequence[Target], vocabulary: Vocabulary) -> ledger.Run | None:
     run = ledger.latest_run(connection)
+    if refusal := refusal_to_go_on(run, targets, vocabulary):
+        raise RefusedError(refusal)
+    return run if run is not None and run.unfinished else None
+
+
+def refusal_to_go_on(run: ledger.Run | None, targets: Sequence[Target], vocabulary: Vocabulary) -> str | None:
+    """Return why the last run, where it is not finished, does not go on with these; None when it does, or is over."""
     if run is None or not run.unfinished:
         return None
     if run.fingerprint != vocabulary.fingerprint:
-        raise RefusedError(
+        return (
             f"run {run.run_id} was begun under vocabulary {run.fingerprint} and is not finished, this one is "
             f"{vocabulary.fingerprint}; give it the vocabulary it had, or undo it"
         )
     if run.targets != [target.identity for target in targets]:
-        raise RefusedError(
+        return (
             f"run {run.run_id} was begun for other columns and is not finished; "
             "give it the migration file it had, or undo it"
         )
-    return run
+    return None
 
 
 def _maps_without_faults(

@@ -82,3 +82,20 @@ def test_triggers_that_fire_are_named(migration: Migration) -> None:
     )
     migration.migrated()
     assert "stage_migration_guard" not in migration.command("migrate", "plan").out
+
+
+def test_plan_tells_of_a_run_that_is_not_finished(migration: Migration) -> None:
+    """Under another vocabulary a plan says that the run before is to be finished or undone first, and exits 1."""
+    migration.migrated()
+    assert json.loads(migration.command("migrate", "plan", "--json").out)["unfinished"] is None
+    migration.execute("UPDATE stage_migration_runs SET status = 'failed'")
+    assert migration.command("migrate", "plan").code == 0
+    names = ["pre-seed", "seed", "series-a", "series-b", "series-c", "series-c+"]
+    migration.vocabulary(canonical=[*names, "growth"])
+    made = migration.command("migrate", "plan")
+    assert made.code == 1
+    assert "and is not finished, this one is " in made.out
+    assert (
+        "give it the vocabulary it had, or undo it"
+        in json.loads(migration.command("migrate", "plan", "--json").out)["unfinished"]
+    )

@@ -157,3 +157,19 @@ def test_value_that_only_a_collation_takes_for_the_old_one_is_not_restored(bare:
     bare.execute("ALTER TABLE deals DISABLE TRIGGER lowered")
     assert bare.command("migrate", "undo").code == 0
     assert bare.execute("SELECT stage FROM deals ORDER BY id") == [("Seed",), ("SEED",), ("seed",)]
+
+
+def test_rows_of_a_table_that_inherits_by_now_are_not_restored(migration: Migration) -> None:
+    """A child table that came after the run, with the same keys and values, keeps its rows, and undo does its work."""
+    before = migration.picture()
+    migration.migrated()
+    migration.execute("""
+        CREATE TABLE child () INHERITS (portfoliocompanies);
+        INSERT INTO child SELECT * FROM ONLY portfoliocompanies""")
+    kept = migration.execute("SELECT t::text FROM child AS t ORDER BY 1")
+    made = migration.command("migrate", "undo")
+    assert made.code == 0, made.err
+    assert made.lines[-1]["message"].endswith(" 0 edited since and left alone")
+    assert migration.execute("SELECT t::text FROM child AS t ORDER BY 1") == kept
+    migration.execute("DROP TABLE child")
+    assert migration.picture() == before

@@ -3,5 +3,5 @@
 SELECT u.key::text AS key, u.before, t.{column}::text AS now, t.{key} IS NULL AS gone,
   coalesce(hashtextextended(t.{column}::text COLLATE "C", 0) = u.after_hash, false) AS kept
 FROM {undo} AS u
-LEFT JOIN {table} AS t ON t.{key} = u.key
+LEFT JOIN ONLY {table} AS t ON t.{key} = u.key
 ORDER BY u.key

@@ -1,9 +1,10 @@
 -- Puts back what stood there, to the letter, where the row still holds what the migration wrote, and takes the undo row
 -- away, in one statement. A row that another transaction is changing is waited for, and the hash is asked again of what
 -- that transaction leaves behind. What does not fit stays as it is, with its undo row.
+-- ONLY: rows of a table that inherits from this one by now are not those that were migrated, though keys may be alike.
 -- What was stored is compared by its bytes: a column's collation may take different texts for equal.
 WITH restored AS (
-  UPDATE {table} AS t
+  UPDATE ONLY {table} AS t
   SET {column} = u.before::{column_type}
   FROM {undo} AS u
   WHERE u.key = t.{key}
