@@ -20,6 +20,7 @@ from gateway.proxy.response import ResponseHead, fields_of_ours
 
 SHORT = 2048  # bytes of a head that may have a form
 _MOST = 512  # forms that are remembered
+_NUMBER = 4  # digits at the end of a mark
 _VALUE = rb": ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)(?=\r\n|\Z)"
 _OF_REQUESTS = re.compile(rb"\r\n(content-length|x-request-id|traceparent|tracestate)" + _VALUE, re.IGNORECASE)
 _OF_RESPONSES = re.compile(rb"\r\n(content-length|date|etag|last-modified|expires)" + _VALUE, re.IGNORECASE)
@@ -27,13 +28,16 @@ _Form = TypeVar("_Form")
 
 
 class _Template:
-    """Bytes with slots, made of bytes in which marks stand."""
+    """Bytes with slots, made of bytes in which marks stand (`_marks`)."""
 
     __slots__ = ("_pieces", "_slots")
 
     def __init__(self, marked: bytes, marks: list[bytes]) -> None:
-        self._pieces = re.split(b"(" + b"|".join(marks) + b")", marked)
-        self._slots = [(at, marks.index(piece)) for at, piece in enumerate(self._pieces) if piece in marks]
+        first, *others = marked.split(marks[0][:-_NUMBER])
+        self._pieces, self._slots = [first], []
+        for other in others:
+            self._slots.append((len(self._pieces), int(other[:_NUMBER], 16)))
+            self._pieces += b"", other[_NUMBER:]
 
     def filled(self, values: list[bytes]) -> bytes:
         """Return the bytes, with a value for each mark."""
@@ -56,7 +60,7 @@ class RequestForm:
         self._fields = fields
         self.length_at = self._at(b"content-length")
         self.id_at = self._at(b"x-request-id")
-        self._templates = {inspected: self._template(inspected=inspected) for inspected in (False, True)}
+        self._templates: dict[bool, _Template] = {}
 
     def _at(self, name: bytes) -> int | None:
         return self._names.index(name) if name in self._names else None
@@ -74,7 +78,10 @@ class RequestForm:
 
         `fresh` is the id of a request without one.
         """
-        return self._templates[inspected].filled([client, fresh, *values])
+        template = self._templates.get(inspected)
+        if template is None:
+            template = self._templates[inspected] = self._template(inspected=inspected)
+        return template.filled([client, fresh, *values])
 
     def length(self, values: list[bytes]) -> int | None:
         """Return how many bytes of body there are, None where that is not plainly said."""
@@ -161,7 +168,7 @@ class Forms:
         if form is None:
             if key in self._requests:
                 return None
-            form = _request_form(fields, names)
+            form = _request_form(_with_any_length(key, names, values), names)
             self._requests.keep(key, form)
             if form is None:
                 return None
@@ -176,10 +183,18 @@ class Forms:
         if form is None:
             if key in self._responses:
                 return None
-            response = plain_response(head)
+            response = plain_response(_with_any_length(key, names, values))
             form = None if response is None else ResponseForm(response, names)
             self._responses.keep(key, form)
         return None if form is None else (form, values)
+
+
+def _with_any_length(key: tuple[bytes, ...], names: list[bytes], values: list[bytes]) -> bytes:
+    """Return a head of this form whose length is plain: one that is not says nothing of the others."""
+    pieces = [key[0]]
+    for name, value, behind in zip(names, values, key[2::2], strict=True):
+        pieces += b"\r\n", name, b": ", b"1" if name.lower() == b"content-length" else value, behind
+    return b"".join(pieces)
 
 
 def _request_form(fields: bytes, names: list[bytes]) -> RequestForm | None:
@@ -208,5 +223,6 @@ def _with_values(fields: IndexedFields, names: list[bytes], values: list[bytes])
 
 
 def _marks(number: int) -> list[bytes]:
-    """Return values that stand nowhere else: 128 random bits each."""
-    return [os.urandom(16).hex().encode() for _ in range(number)]
+    """Return values that stand nowhere else: a number each, behind 112 random bits that are the same in all."""
+    same = os.urandom(14).hex()
+    return [f"{same}{at:0{_NUMBER}x}".encode() for at in range(number)]

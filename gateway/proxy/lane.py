@@ -6,7 +6,8 @@ Rules of the room:
   same bytes, before any of them was acted on: nothing is sent, counted or logged until the lane is sure.
 - It means what the general way means, by the same functions: route, inspection, decision, heads, refusals. What
   turns out to be long or goes wrong on its way is brought to its end by the general way's own exchange.
-- One request at a time: what a client sends behind one waits, unread.
+- One request at a time: what a client sends behind one waits. A little of it is read, since who does not read does
+  not see that the client leaves.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from gateway.proxy.plain import END, LARGEST
 from gateway.proxy.service import Service
 from gateway.rollout.endpoints import Match
 
-_MOST_FORMS = 64  # that are remembered with one first line
+_MOST_BEHIND = 64 * 1024  # bytes behind a request that are read before it is answered
 _GATHERING_SECONDS = 0.05  # how long the rest of a request is waited for; a slower one is the general way's
 
 
@@ -72,7 +73,8 @@ class Lane:
         """Take bytes of a client that has no request on the general way; returns those that are not the lane's."""
         if self._carried is not None:
             self._behind += data
-            self._client.writer.transport.pause_reading()
+            if len(self._behind) >= _MOST_BEHIND:
+                self._client.writer.transport.pause_reading()
             return None
         if self._wanted:
             return self._gather(data)
@@ -150,8 +152,8 @@ class Lane:
 
     def _decide(self, carried: Carried, request: PlainRequest, service: Service, match: Match) -> bool:
         """Judge a request, and decide on it; returns whether that was a matter of a moment."""
-        content, known = carried.content, request.way.good
-        expected = known.get(request.form)
+        content, known, key = carried.content, service.good, (request.first, request.form)
+        expected = known.get(key)
         if expected is not None and len(content) <= min(SMALL, service.rules.limits.held_bytes):
             begin = time.perf_counter()
             decision = expected.decision(content)
@@ -159,10 +161,8 @@ class Lane:
                 carried.decide(decision, time.perf_counter() - begin)
                 return True
         judging = judging_of(carried.head, service, request.way.route, match)
-        if content and request.form not in known and len(content) <= service.rules.policy.max_body_bytes:
-            if len(known) >= _MOST_FORMS:
-                known.clear()
-            known[request.form] = judging.inspection.good_requests()
+        if content and key not in known and len(content) <= service.rules.policy.max_body_bytes:
+            service.remember(key, judging.inspection.good_requests())
         if not self._judge(judging, content):
             judging.inspection.close()
             return False
@@ -192,6 +192,6 @@ class Lane:
         self._carried = None
         behind, self._behind = self._behind, b""
         transport = self._client.writer.transport
-        if behind and not transport.is_closing():
+        if len(behind) >= _MOST_BEHIND and not transport.is_closing():
             transport.resume_reading()
         self._done(keeps_alive, behind)

@@ -1,15 +1,13 @@
 """Where a request goes, and whether it is inspected on the way: the one answer for the gateway and for `explain`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from gateway.proxy.answers import AnswerError
-from gateway.proxy.forms import RequestForm
 from gateway.proxy.plain import plain_line
 from gateway.proxy.request import RequestHead, check_head
 from gateway.rollout.endpoints import Endpoint, Match
-from gateway.rollout.good import GoodRequests
 from gateway.rollout.head import Head
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, Upstream
@@ -48,17 +46,13 @@ def route_of_path(rules: Rules, path: str, mode_of: ModeOf) -> Route:
 
 @dataclass(frozen=True, slots=True)
 class PlainWay:
-    """The way of the plain requests that begin with the same line.
-
-    `good` has what becomes of the good ones among them, by the form of their fields; None where that depends on more.
-    """
+    """The way of the plain requests that begin with the same line."""
 
     method: str
     target: str
     path: str
     query: str
     route: Route
-    good: dict[RequestForm, GoodRequests | None] = field(default_factory=dict, compare=False)
 
 
 def plain_way(rules: Rules, first: bytes, mode_of: ModeOf) -> PlainWay | None:

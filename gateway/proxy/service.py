@@ -7,20 +7,26 @@ and swaps it in whole; upstreams that did not change keep their connections.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.proxy.forms import RequestForm
 from gateway.proxy.minimum_rate import MinimumRate
 from gateway.proxy.routing import PlainWay, plain_way
 from gateway.proxy.upstream import Pool
 from gateway.rollout.endpoints import Endpoint
+from gateway.rollout.good import GoodRequests
 from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules, Upstream
 from gateway.telemetry.metrics import EndpointMetrics, Metrics, UpstreamMetrics, children_of
 
 _MOST_WAYS = 1024  # first lines that are remembered
+_MOST_GOOD = 1024  # heads, of which each may hold a form that is remembered nowhere else
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything a request needs of the configuration in force."""
+    """Everything a request needs of the configuration in force.
+
+    `good` has what becomes of good requests, by their first line and form; None where that depends on more.
+    """
 
     rules: Rules
     pools: Mapping[str, Pool]
@@ -29,6 +35,7 @@ class Service:
     minimum_rate: MinimumRate
     modes: Mapping[str, Mode]  # in force, by the endpoint's pattern: the file's unless an override is less strict
     ways: dict[bytes, PlainWay | None] = field(default_factory=dict, init=False, compare=False)
+    good: dict[tuple[bytes, RequestForm], GoodRequests | None] = field(default_factory=dict, init=False, compare=False)
 
     def way(self, first: bytes) -> PlainWay | None:
         """Return the way of a request with this first line; None where that is not plain, or leads nowhere."""
@@ -39,6 +46,12 @@ class Service:
             self.ways.clear()
         way = self.ways[first] = plain_way(self.rules, first, self.mode_of)
         return way
+
+    def remember(self, head: tuple[bytes, RequestForm], good: GoodRequests | None) -> None:
+        """Remember what becomes of the good requests with this head."""
+        if len(self.good) >= _MOST_GOOD:
+            self.good.clear()
+        self.good[head] = good
 
     @classmethod
     def of(cls, rules: Rules, metrics: Metrics, previous: "Service | None" = None) -> "Service":

@@ -21,6 +21,7 @@ from gateway.proxy.client import ClientWriter
 from gateway.proxy.handler import Answered, Handler
 from gateway.proxy.lane import Lane
 from gateway.proxy.parser import parser_settings, refused_head
+from gateway.proxy.plain import END
 from gateway.proxy.progress import end_in_time
 from gateway.proxy.request import fresh_ids
 from gateway.proxy.shared_counters import SharedCounter
@@ -46,6 +47,7 @@ class Connection(OpenConnection):
         self._head_timer: asyncio.TimerHandle | None = None
         self._asked = False  # whether a first head was whole; only then is aiohttp sure to wait for the next
         self._begun = False  # whether bytes of a head have come that is not whole
+        self._is_unsure = False  # whether the parser may hold such bytes, for all that can be told
         self._end = b""  # of what came
         self._last_body: StreamReader = EMPTY_PAYLOAD
         self._is_counted = False  # whether the last body has a length instead of chunks
@@ -75,7 +77,7 @@ class Connection(OpenConnection):
     def data_received(self, data: bytes) -> None:
         """Carry a plain request in the express lane, and whatever else on the general way."""
         lane = self._lane
-        if lane is not None and not self._begun and (lane.is_busy or self._is_between_requests()):
+        if lane is not None and not (self._begun or self._is_unsure) and (lane.is_busy or self._is_between_requests()):
             left = lane.take(data)
             if left is None:
                 self._asked = True
@@ -114,7 +116,9 @@ class Connection(OpenConnection):
         self._note_bodies()
         if not self._is_waiting():
             self._stop_timer()
-            self._begun = self._has_more(data, seen if self._last_body is body else None)
+            before = seen if self._last_body is body else None
+            self._is_unsure = not self._ends_surely(data, before)
+            self._begun = self._has_more(data, before)
             if not self.is_handling:
                 self._expect_rest()  # aiohttp is just about to wait again
         elif not self._begun:
@@ -217,6 +221,23 @@ class Connection(OpenConnection):
             return counted < len(data)
         window = self._end + data
         return counted + 4 <= len(window) and not window.endswith(b"\r\n\r\n", 0, len(window) - counted)
+
+    def _ends_surely(self, data: bytes, seen: int | None) -> bool:
+        """Whether the last request certainly ends where `data` does, or is still to end; `seen` as in `_has_more`.
+
+        A body may hold an empty line, so behind one that came with its head only the first can be trusted, where the
+        parser held nothing before. In the lane, what comes next would be taken for a request of its own.
+        """
+        body = self._last_body
+        if not body.is_eof():
+            return True
+        if not data and seen is not None:
+            return not self._is_unsure
+        counted = body.total_bytes - (seen or 0) if self._is_counted else 0
+        if seen is not None and counted:
+            return counted == len(data)
+        begun = self._end + data if self._begun else data
+        return begun.find(END) + len(END) + counted == len(begun) if counted else (self._end + data).endswith(END)
 
     def _is_waiting(self) -> bool:
         """Whether no request is being handled and no head is complete."""

@@ -206,6 +206,25 @@ def test_what_comes_with_something_malformed(counted: Ways) -> None:
         assert len(outcome.arrived) == len(outcome.heard.told) - 1
 
 
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("left", [b"GET /other HTTP/1.1\r\nHost: a\r\nX-A: ", b"POST /other HTTP/1.1\r\nX-A: ", b"G"])
+def test_head_that_comes_in_part_behind_a_body(left: bytes, before: int, counted: Ways) -> None:
+    """Where a body looks like the end of a head, what follows is still read from where the head behind it began."""
+    body = (b"x" * len(left) + b"\r\n\r\n")[-len(left) :]
+    line = b"POST /elsewhere HTTP/1.1\r\nHost: a\r\nX-Case: 1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    heard = []
+    for side in counted.sides:
+        side.upstream.requests = []
+        with Client(side.gateway.port) as client:
+            for _ in range(before):
+                client.send(asked("read").raw).response()
+            first = client.send(line + body + left).response()
+            second = client.send(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\nX-Case: 2\r\n\r\n").response()
+            heard.append((first.status, second.status, [one.line for one in side.upstream.requests]))
+    assert heard[0] == heard[1]
+    assert b"GET /elsewhere HTTP/1.1" not in heard[0][2][before:]
+
+
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
     """Run two gateways that a test may change."""

@@ -1,12 +1,13 @@
 """Forms of heads: what is made of a form and its values is what the functions make of the head itself."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.length import examples
 
 from gateway.proxy.forms import Forms
 from gateway.proxy.headers import IndexedFields, response_head
-from gateway.proxy.plain import END, is_one_chunk, plain_request, plain_response
+from gateway.proxy.plain import END, LARGEST, is_one_chunk, plain_request, plain_response
 from gateway.proxy.request import RequestHead, head_for_upstream
 from gateway.proxy.response import ResponseHead, fields_of_ours
 
@@ -56,7 +57,8 @@ def test_request(fields: bytes, second: bytes, inspected: bool) -> None:
     forms = Forms()
     for sent in (fields, second, fields):
         found = forms.of_request(sent)
-        if found is None:
+        length = None if found is None else found[0].length(found[1])
+        if found is None or length is None or length > LARGEST:
             continue
         plain = plain_request(b"GET /a HTTP/1.1" + sent + END)
         assert plain is not None, "nothing but plain requests has a form"
@@ -103,6 +105,25 @@ def test_what_is_not_plain_has_no_form() -> None:
         assert forms.of_request(fields) is None
     assert forms.of_request(b"\r\nHost: a\r\nX-Request-Id: b") is not None
     assert forms.of_request(b"\r\nHost: a\r\nX-Request-Id: b c") is None, "the general way makes a new id"
+
+
+@pytest.mark.parametrize("length", [b"1000000", b"99999999999", b"007", b"many"])
+def test_length_that_is_not_plain_spoils_no_form(length: bytes) -> None:
+    """A message that is large, or of an odd length, leaves the others with such a head their form."""
+    forms = Forms()
+    for of, first in ((forms.of_request, b"\r\nHost: a"), (forms.of_response, b"HTTP/1.1 200 OK")):
+        of(first + b"\r\nContent-Length: " + length)
+        assert of(first + b"\r\nContent-Length: 2") is not None
+    found = forms.of_request(b"\r\nHost: a\r\nContent-Length: " + length)
+    assert found is None or found[0].length(found[1]) is None
+    answered = forms.of_response(b"HTTP/1.1 200 OK\r\nContent-Length: " + length)
+    assert answered is None or not answered[0].has_whole(answered[1], b"hi")
+
+
+def test_space_behind_a_length_is_not_plain() -> None:
+    """Nor does a form come of a head whose length only looks like a varying one."""
+    assert Forms().of_request(b"\r\nHost: a\r\nContent-Length: 2 ") is None
+    assert Forms().of_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2 ") is None
 
 
 def test_memory_has_a_bound() -> None:

@@ -13,15 +13,18 @@ from typing import NamedTuple
 
 import pytest
 from support.answers import by_name
-from support.clock import PATIENCE, until
+from support.clock import PATIENCE, until, within
 from support.counting import CountingLoop, Counts
 from support.process import configuration
 from support.upstream import OK, Conversation, RecordingUpstream
 from support.wire import Client, request
 
+from gateway.proxy.forms import Forms
+from gateway.proxy.service import Service
 from gateway.rules.load import load
 from gateway.server.app import App
 from gateway.settings import Settings
+from gateway.telemetry.metrics import Metrics
 
 ENDPOINTS = {pattern: {"stages": [{"value": "/stage"}]} for pattern in ("/warn", "/enforce", "/off")}
 MODES = {"/warn": "warn", "/enforce": "enforce", "/off": "off"}
@@ -141,6 +144,36 @@ def test_client_that_resets_as_the_response_comes(
 
     with upstream.scripted(script), asyncio.Runner() as runner:
         runner.run(run())
+
+
+@pytest.mark.parametrize("behind", [b"", b"G", request("POST", "/warn", body=RIGHT), b"x" * 60_000])
+def test_client_that_leaves_with_bytes_behind(behind: bytes, upstream: RecordingUpstream, tmp_path: Path) -> None:
+    """A client's leaving is seen at once, and its request given up, also where it has sent more behind that."""
+
+    async def run() -> None:
+        async with serving(tmp_path, upstream.port) as (app, port):
+            await asyncio.to_thread(warm, port)
+            with Client(port) as client:
+                client.send(request("GET", "/elsewhere", ("X-Answer", "holds")))
+                _, held = await asyncio.to_thread(upstream.wait_for, 2)
+                client.send(behind)
+            with within(5):  # far from the upstream's time
+                await until(lambda: app.request_server.in_flight == 0)
+            assert await asyncio.to_thread(held.ended.wait, PATIENCE)
+
+    with upstream.scripted(by_name), asyncio.Runner() as runner:
+        runner.run(run())
+
+
+def test_good_heads_are_remembered_within_a_bound(tmp_path: Path) -> None:
+    """Whoever sends ever new heads to ever new addresses does not fill the memory with what becomes of them."""
+    file = tmp_path / "gateway.json"
+    file.write_text(json.dumps(configuration(1)))
+    service, forms = Service.of(load(file), Metrics()), Forms()
+    for number in range(3_000):
+        form, _ = forms.of_request(b"\r\nHost: a\r\nX-%d: b" % number) or pytest.fail("a plain head has a form")
+        service.remember((b"POST /%d HTTP/1.1" % number, form), None)
+    assert len(service.good) <= 1024
 
 
 def warm(port: int) -> None:
