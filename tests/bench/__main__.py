@@ -24,7 +24,8 @@ from bench.picture import picture
 
 _DONE = re.compile(r"(\d+) requests in")
 MODES = ("off", "warn", "enforce")
-CONNECTIONS = 16
+CONNECTIONS, FEW = 16, 4
+LARGE = 1_000_000  # bytes; of longer bodies few at a time, or a peer finishes none within a round
 ARRAYS = 1000  # bytes; longer bodies are arrays
 DECODE = "msgspec's decode of the array"
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
@@ -78,7 +79,9 @@ def measure(rounds: int, seconds: int, before: Path | None) -> dict[str, Row]:
             samples: dict[str, list[Sample]] = {peer.name: [] for peer in others}
             for number in range(rounds):
                 for peer in others:
-                    samples[peer.name].append(load(peer, script, seconds, CONNECTIONS))
+                    samples[peer.name].append(
+                        load(peer, script, seconds, FEW if body and len(body) > LARGE else CONNECTIONS)
+                    )
                 print(f"  {name}: round {number + 1} of {rounds}", flush=True)
             row = table[name if body is None else f"{name}, {len(body):,} bytes"] = {
                 peer: Sample(*map(statistics.median, zip(*got, strict=True))) for peer, got in samples.items()
