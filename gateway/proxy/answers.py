@@ -42,3 +42,8 @@ def malformed(detail: str) -> AnswerError:
 def no_room() -> AnswerError:
     """Return the error for a body that there is no room to hold."""
     return AnswerError(503, "no_room", "no room to hold another body right now")
+
+
+def gateway_failed() -> AnswerError:
+    """Return the error for a fault of the gateway itself."""
+    return AnswerError(500, "internal_error", "the gateway failed")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple
 
-from gateway.proxy.answers import AnswerError
+from gateway.proxy.answers import gateway_failed
 from gateway.proxy.body import Arrived
 from gateway.proxy.client import Client
 from gateway.proxy.connection import Connection
@@ -32,8 +32,8 @@ from gateway.rollout.head import Head
 _log = logging.getLogger("gateway.proxy")
 
 
-class PlainRequest(NamedTuple):
-    """A plain request: its first line and where that leads, the form of its fields and their values, and its size."""
+class FormedRequest(NamedTuple):
+    """A plain request as it is carried: its first line and where that leads, its form and the values, and its size."""
 
     first: bytes
     way: PlainWay
@@ -72,7 +72,7 @@ class Carried:
 
     def __init__(
         self,
-        request: PlainRequest,
+        request: FormedRequest,
         content: bytes,
         client: Client,
         service: Service,
@@ -261,8 +261,7 @@ class Carried:
         if writer.written > 0:
             writer.break_off()
         elif writer.is_ready:
-            answer = AnswerError(500, "internal_error", "the gateway failed").answer(self._id)
-            writer.put(answer.head(self._id, [(b"Connection", b"close")]) + answer.body)
+            writer.put(gateway_failed().answer(self._id).as_last(self._id))
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from gateway.proxy.carried import Carried, PlainRequest
+from gateway.proxy.carried import Carried, FormedRequest
 from gateway.proxy.client import Client
 from gateway.proxy.forms import SHORT
 from gateway.proxy.handler import Handler, judging_of
@@ -121,7 +121,7 @@ class Lane:
         self._gathered, self._wanted = bytearray(), 0
         return gathered
 
-    def _plain(self, data: bytes, service: Service) -> PlainRequest | None:
+    def _plain(self, data: bytes, service: Service) -> FormedRequest | None:
         """Return the plain request that `data` begins with; None where it begins with none that leads anywhere."""
         end = data.find(END, 0, min(SHORT, service.rules.limits.max_head_bytes))
         if end < 0:
@@ -135,9 +135,9 @@ class Lane:
         length = form.length(values)
         if length is None or length > LARGEST:
             return None
-        return PlainRequest(first, way, form, values, end + len(END) + length, length)
+        return FormedRequest(first, way, form, values, end + len(END) + length, length)
 
-    def _carry(self, request: PlainRequest, service: Service, data: bytes) -> bool:
+    def _carry(self, request: FormedRequest, service: Service, data: bytes) -> bool:
         """Carry a request if nothing about it takes longer than a moment; returns whether."""
         route = request.way.route
         if not self._client.writer.is_ready or not service.pools[route.upstream.name].has_idle:
@@ -150,7 +150,7 @@ class Lane:
         carried.begin()
         return True
 
-    def _decide(self, carried: Carried, request: PlainRequest, service: Service, match: Match) -> bool:
+    def _decide(self, carried: Carried, request: FormedRequest, service: Service, match: Match) -> bool:
         """Judge a request, and decide on it; returns whether that was a matter of a moment."""
         content, known, key = carried.content, service.good, (request.first, request.form)
         expected = known.get(key)

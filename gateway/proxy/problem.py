@@ -35,6 +35,10 @@ class Answer:
         phrase = HTTPStatus(self.status).phrase.encode("ascii")
         return response_head(self.status, phrase, IndexedFields(()), added=fields, inspected=False)
 
+    def as_last(self, request_id: str) -> bytes:
+        """Return the whole response, which says that it is the last on its connection."""
+        return self.head(request_id, [(b"Connection", b"close")]) + self.body
+
 
 def problem(status: int, reason: str, detail: str, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:
     """Return a problem document of type `urn:stage-gateway:<reason>`."""

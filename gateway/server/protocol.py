@@ -16,7 +16,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.errors import GatewayError
-from gateway.proxy.answers import AnswerError
+from gateway.proxy.answers import AnswerError, gateway_failed
 from gateway.proxy.client import ClientWriter
 from gateway.proxy.handler import Answered, Handler
 from gateway.proxy.lane import Lane
@@ -185,7 +185,7 @@ class Connection(OpenConnection):
             error = refused_head(exc, self.max_line_size)
         else:
             _log.error("a request failed", exc_info=exc)
-            error = AnswerError(500, "internal_error", "the gateway failed")
+            error = gateway_failed()
         if self.writer.written > 0:
             raise ConnectionError("part of a response is out already")
         return _Refusal(error)
@@ -281,8 +281,7 @@ class _Refusal(Answered):
     def __init__(self, error: AnswerError) -> None:
         super().__init__(keep_alive=False)
         identity = next(fresh_ids())
-        answer = error.answer(identity)
-        self.bytes = answer.head(identity, [(b"Connection", b"close")]) + answer.body
+        self.bytes = error.answer(identity).as_last(identity)
 
     async def prepare(self, request: web.BaseRequest) -> None:
         await request.writer.write(self.bytes)
