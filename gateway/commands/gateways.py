@@ -1,11 +1,6 @@
 """`stage-gateway status` and `mode`: what running gateways have in force, and holding their endpoints."""
 
-import asyncio
-import getpass
 import re
-import socket
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -13,19 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from gateway.commands.asking import AdminOption, asked, who
 from gateway.commands.output import JsonOption, print_json, say, show
-from gateway.errors import GatewayError
-from gateway.settings import Settings, read_settings
 
-AdminOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--admin",
-        metavar="URL",
-        help="Admin port of a running gateway, as http://127.0.0.1:8081; may be repeated. "
-        "Default: STAGE_GATEWAY_ADMIN_HOST and _ADMIN_PORT.",
-    ),
-]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400})
 
@@ -37,7 +22,7 @@ def status(admin: AdminOption = None, as_json: JsonOption = False) -> int:
     """
     from gateway.server.client import fetch_status  # what speaks HTTP takes long to import
 
-    documents, code = _asked(admin, fetch_status)
+    documents, code = asked(admin, fetch_status)
     if as_json:
         print_json(documents)
     else:
@@ -71,7 +56,7 @@ def mode(
     from gateway.server.client import fetch_status, send_mode
 
     if endpoint is None and clear is None:
-        documents, code = _asked(admin, fetch_status)
+        documents, code = asked(admin, fetch_status)
         held = {address: _held(document) for address, document in documents.items()}
         if as_json:
             print_json(held)
@@ -79,7 +64,7 @@ def mode(
             _show_held(held)
         return code
     change = _change(endpoint, mode, reason, duration, clear)
-    documents, code = _asked(admin, lambda address, token: send_mode(address, token, change))
+    documents, code = asked(admin, lambda address, token: send_mode(address, token, change))
     if as_json:
         print_json(documents)
     for address, document in documents.items():
@@ -94,7 +79,7 @@ def mode(
 def _change(
     endpoint: str | None, mode: str | None, reason: str | None, duration: str | None, clear: str | None
 ) -> dict[str, Any]:
-    by = _who()
+    by = who()
     if clear is not None:
         if endpoint is not None:
             raise typer.BadParameter("either holds an endpoint or lets go of one", param_hint="--clear")
@@ -120,44 +105,6 @@ def _seconds(duration: str | None) -> float | None:
     if match is None or float(match[1]) == 0:
         raise typer.BadParameter(f"got {duration!r}, expected a time such as 90s, 30m, 4h or 2d", param_hint="--for")
     return float(match[1]) * _SECONDS[match[2]]
-
-
-def _who() -> str:
-    user = "unknown"
-    with suppress(OSError, KeyError):  # a container's user may have no name
-        user = getpass.getuser()
-    return f"{user}@{socket.gethostname()}"
-
-
-def _own_address(settings: Settings) -> str:
-    """Return where the gateway of these settings is asked: one that listens on all addresses, on any of them."""
-    host = f"[{settings.admin_host}]" if ":" in settings.admin_host else settings.admin_host
-    return f"http://{host}:{settings.admin_port}"
-
-
-def _asked(
-    admin: list[str] | None, ask: Callable[[str, str | None], Coroutine[Any, Any, dict[str, Any]]]
-) -> tuple[dict[str, dict[str, Any]], int]:
-    """Ask every gateway at the same time; returns the answers, and the exit code for those that gave none."""
-    from gateway.server.token import read_token
-
-    settings = read_settings()
-    token = read_token(settings)
-    addresses = list(dict.fromkeys(admin or [_own_address(settings)]))
-
-    async def work() -> list[dict[str, Any] | BaseException]:
-        return await asyncio.gather(*(ask(address, token) for address in addresses), return_exceptions=True)
-
-    documents, code = {}, 0
-    for address, answer in zip(addresses, asyncio.run(work()), strict=True):
-        if isinstance(answer, GatewayError):
-            say(str(answer), err=True)
-            code = max(code, answer.exit_code)
-        elif isinstance(answer, BaseException):
-            raise answer
-        else:
-            documents[address] = answer
-    return documents, code
 
 
 def _held(document: dict[str, Any]) -> dict[str, Any]:

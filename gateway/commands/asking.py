@@ -1,0 +1,63 @@
+"""How commands ask running gateways: their addresses, the token, and all of them at the same time."""
+
+import asyncio
+import getpass
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from gateway.commands.output import say
+from gateway.errors import GatewayError
+from gateway.settings import Settings, read_settings
+
+AdminOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--admin",
+        metavar="URL",
+        help="Admin port of a running gateway, as http://127.0.0.1:8081; may be repeated. "
+        "Default: STAGE_GATEWAY_ADMIN_HOST and _ADMIN_PORT.",
+    ),
+]
+
+
+def asked(
+    admin: list[str] | None, ask: Callable[[str, str | None], Coroutine[Any, Any, dict[str, Any]]]
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Ask every gateway at the same time; returns the answers, and the exit code for those that gave none."""
+    from gateway.server.token import read_token
+
+    settings = read_settings()
+    token = read_token(settings)
+    addresses = list(dict.fromkeys(admin or [own_address(settings)]))
+
+    async def work() -> list[dict[str, Any] | BaseException]:
+        return await asyncio.gather(*(ask(address, token) for address in addresses), return_exceptions=True)
+
+    documents, code = {}, 0
+    for address, answer in zip(addresses, asyncio.run(work()), strict=True):
+        if isinstance(answer, GatewayError):
+            say(str(answer), err=True)
+            code = max(code, answer.exit_code)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            documents[address] = answer
+    return documents, code
+
+
+def who() -> str:
+    """Return who runs this command, as `user@host`."""
+    user = "unknown"
+    with suppress(OSError, KeyError):  # a container's user may have no name
+        user = getpass.getuser()
+    return f"{user}@{socket.gethostname()}"
+
+
+def own_address(settings: Settings) -> str:
+    """Return where the gateway of these settings is asked: one that listens on all addresses, on any of them."""
+    host = f"[{settings.admin_host}]" if ":" in settings.admin_host else settings.admin_host
+    return f"http://{host}:{settings.admin_port}"
