@@ -31,13 +31,11 @@ class DirectoryLock:
         except OSError:
             return  # then nothing can be kept there either, which is told when it is tried
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            holder = os.read(descriptor, 300).decode(errors="replace").strip() or "unknown"
+            locked = _lock(descriptor, self._file)
+        except RefusedError:
             os.close(descriptor)
-            cure = "give each its own directory in STATE, or let them share a redis://"
-            raise RefusedError(f"{self._file.parent}: is in use by another gateway ({holder}); {cure}") from None
-        except OSError:  # a file system without locks
+            raise
+        if not locked:
             os.close(descriptor)
             return
         self._descriptor = descriptor
@@ -45,8 +43,34 @@ class DirectoryLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
+    def look(self) -> None:
+        """Look whether the directory could be locked, and lock nothing. Raises RefusedError."""
+        if self._descriptor is not None:
+            return
+        try:
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            _lock(descriptor, self._file)  # which ends with the descriptor
+        finally:
+            os.close(descriptor)
+
     def release(self) -> None:
         """Let go of the directory."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(descriptor: int, file: Path) -> bool:
+    """Lock an open file; returns whether its file system knows locks. Raises RefusedError."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        holder = os.read(descriptor, 300).decode(errors="replace").strip() or "unknown"
+        cure = "give each its own directory in STATE, or let them share a redis://"
+        raise RefusedError(f"{file.parent}: is in use by another gateway ({holder}); {cure}") from None
+    except OSError:
+        return False
+    return True

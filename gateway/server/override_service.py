@@ -8,7 +8,7 @@ import time
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
 
 from gateway.errors import GatewayError
 from gateway.faults import members_of, type_problems
@@ -34,7 +34,10 @@ class CallError(GatewayError):
 
 
 class ModeCall(BaseModel):
-    """A person's change: `mode` null lets go of the endpoint, `seconds` is how long it is held."""
+    """A person's change: `mode` null lets go of the endpoint, `seconds` is how long it is held.
+
+    With `rehearse` everything is checked that the change needs, and nothing is changed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,6 +46,7 @@ class ModeCall(BaseModel):
     reason: _Words | None = None
     by: _Words = "unknown"
     seconds: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
+    rehearse: StrictBool = False  # anything but `true` must not pass for a change that was meant
 
 
 class _Alert(BaseModel):
@@ -98,20 +102,28 @@ class OverrideService:
             raise CallError(
                 404, f"there is no endpoint {call.endpoint!r}; the configuration has {', '.join(endpoints)}"
             )
+        if call.mode is not None and call.reason is None:
+            raise CallError(422, "$.reason: missing, say why the endpoint is held")
+        if call.rehearse:
+            problem = await self._sync.rehearse()
+            return {**self._in_force(call.endpoint), "rehearsed": True, "storeError": problem}
         if call.mode is None:
             self._overrides.clear(call.endpoint, call.by)
-        elif call.reason is None:
-            raise CallError(422, "$.reason: missing, say why the endpoint is held")
         else:
             now = time.time()
             until = None if call.seconds is None else now + call.seconds
             self._overrides.set(
-                call.endpoint, Source.PERSON, Override(Mode(call.mode), call.reason, call.by, now, until)
+                call.endpoint, Source.PERSON, Override(Mode(call.mode), str(call.reason), call.by, now, until)
             )
         stored = await self._sync.flush()
-        in_force = None if endpoint is None else self._active.modes[endpoint.pattern]
-        override = None if endpoint is None else self.holds(endpoint)
-        return {"endpoint": call.endpoint, "mode": in_force, "override": override, "stored": stored}
+        return {**self._in_force(call.endpoint), "stored": stored}
+
+    def _in_force(self, pattern: str) -> dict[str, Any]:
+        """Return what an endpoint is under now; it may be gone, and others may come while the store is written."""
+        endpoint = self._active.rules.endpoints.endpoints.get(pattern)
+        if endpoint is None:
+            return {"endpoint": pattern, "mode": None, "override": None}
+        return {"endpoint": pattern, "mode": self._active.modes[pattern], "override": self.holds(endpoint)}
 
     async def follow_alerts(self, body: bytes) -> dict[str, Any]:
         """Demote the endpoints that firing alerts ask for; returns those, and why others were not. Raises CallError."""

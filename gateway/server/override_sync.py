@@ -23,6 +23,8 @@ class OverrideSync:
         self._one_at_a_time = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._read = False
+        self._tries = 0  # to store
+        self._failed = False  # the last of them
         self.error: str | None = None
 
     async def begin(self) -> None:
@@ -39,22 +41,41 @@ class OverrideSync:
         await self._store.close()
 
     async def flush(self) -> bool:
-        """Store what has changed; returns whether all of it is stored."""
+        """Store what has changed; returns whether all of it is stored.
+
+        Who waited while another tried to store the same, and failed, is given that answer: many changes at once are
+        told in the time of two tries, however long a store lets each wait.
+        """
+        tries = self._tries
         async with self._one_at_a_time:
             pending = self._overrides.pending
             changes = dict(pending)
             if not changes:
                 return True
+            if self._tries > tries and self._failed:
+                return False
+            self._tries += 1
+            self._failed = True
             try:
                 await self._store.save(changes)
             except UnreachableError as error:
                 self._note(str(error))
                 return False
+            self._failed = False
             for key, override in changes.items():
                 if key in pending and pending[key] is override:
                     del pending[key]
             self._note(self._overrides.damage)
             return True
+
+    async def rehearse(self) -> str | None:
+        """Return why a change could not be stored now, None when it could. Changes nothing."""
+        async with self._one_at_a_time:
+            try:
+                await self._store.rehearse()
+            except UnreachableError as error:
+                return str(error)
+        return None
 
     async def _load(self) -> None:
         async with self._one_at_a_time:

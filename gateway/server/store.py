@@ -17,6 +17,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 import orjson
@@ -59,6 +60,9 @@ class Store(Protocol):
     async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Store changes; None takes one away. Raises UnreachableError."""
 
+    async def rehearse(self) -> None:
+        """Do what `save` needs, and change nothing of what is stored. Raises UnreachableError where `save` would."""
+
     async def close(self) -> None:
         """Let go of what is open."""
 
@@ -93,6 +97,10 @@ class DirectoryStore:
     async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Write the file anew. Raises UnreachableError."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._save, dict(changes))
+
+    async def rehearse(self) -> None:
+        """Write a file without a name where the other would be written. Raises UnreachableError."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._rehearse)
 
     async def close(self) -> None:
         """Let go of the directory."""
@@ -136,6 +144,19 @@ class DirectoryStore:
         except OSError as error:
             raise UnreachableError(f"{self._file}: cannot be written: {cause_of(error)}") from error
         self._known, self._damaged = held, False
+
+    def _rehearse(self) -> None:
+        folder = next(parent for parent in self._file.parents if parent.exists())  # the rest would be made
+        try:
+            self._lock.look()
+            with TemporaryFile(dir=folder) as file:
+                file.write(_written(self._known, self._aside))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UnreachableError(f"{self._file}: cannot be written: {cause_of(error)}") from error
+        except RefusedError as error:
+            raise UnreachableError(str(error)) from error
 
     def _prepare(self) -> None:
         try:
@@ -206,6 +227,36 @@ class RedisStore:
                     else:
                         pipeline.hset(HASH, _name(key), orjson.dumps(override.as_document()))
                 await pipeline.execute()
+        except (RedisError, OSError) as error:
+            raise UnreachableError(f"Redis: cannot be written: {_cause(error)}") from error
+
+    async def rehearse(self) -> None:
+        """Let Redis queue what `save` does, and end the connection instead. Raises UnreachableError.
+
+        Rights, memory, and whether it takes writes at all, are looked at when a command is queued, and nothing of an
+        open transaction outlives its connection (Redis documentation, "Transactions").
+        """
+        name = "person /"
+        commands = (
+            ("HGETALL", HASH),  # that the key is of another kind is told when a command runs
+            ("MULTI",),
+            ("EXEC",),
+            ("MULTI",),
+            ("HSETNX", HASH, _MADE_WITH_IT, ""),
+            ("HSET", HASH, name, ""),
+            ("HDEL", HASH, name),
+        )
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                pool = self._redis.connection_pool
+                connection = await pool.get_connection()
+                try:
+                    for command in commands:
+                        await connection.send_command(*command)
+                        await connection.read_response()
+                finally:
+                    await connection.disconnect(nowait=True)
+                    await pool.release(connection)
         except (RedisError, OSError) as error:
             raise UnreachableError(f"Redis: cannot be written: {_cause(error)}") from error
 

@@ -170,6 +170,8 @@ class TestMode:
             {"seconds": float("nan")},
             {"seconds": "long"},
             {"nonsense": 1},
+            {"rehearse": "no"},
+            {"rehearse": 1},
             {"endpoint": ""},
             {"endpoint": None},
         ],
@@ -182,6 +184,54 @@ class TestMode:
         assert (status, mode(gateway)) == (422, "enforce")
         assert next(iter(changes)) in answer["detail"]
 
+    @pytest.mark.parametrize("asked", ["off", "warn", None])
+    def test_rehearsal(self, gateway: Gateway, asked: str | None) -> None:
+        """A call that is rehearsed is answered with what is in force, and changes, stores and logs nothing."""
+        gateway.hold(STRATEGIES, "warn", reason="before")
+        before = gateway.status()["endpoints"], content(gateway), len(gateway.logs())
+        status, answer = gateway.hold(STRATEGIES, asked, rehearse=True)
+        assert status == 200
+        assert answer == {
+            "endpoint": STRATEGIES,
+            "mode": "warn",
+            "override": before[0][STRATEGIES]["override"],
+            "rehearsed": True,
+            "storeError": None,
+        }
+        assert (gateway.status()["endpoints"], content(gateway), len(gateway.logs())) == before
+
+    @pytest.mark.parametrize(
+        ("token", "changes", "expected"),
+        [
+            ("wrong", {}, 401),
+            (None, {}, 401),
+            ("right", {"endpoint": "/api/nonsense"}, 404),
+            ("right", {"reason": None}, 422),
+            ("right", {"mode": "enforce"}, 422),
+        ],
+    )
+    def test_rehearsal_of_what_would_be_refused(
+        self, gateway: Gateway, token: str | None, changes: dict[str, Any], expected: int
+    ) -> None:
+        """A rehearsal is refused where the call itself would be."""
+        document = {"endpoint": STRATEGIES, "mode": "warn", "reason": "r", "rehearse": True, **changes}
+        given = gateway.token() if token == "right" else token
+        body = json.dumps(document).encode()
+        assert gateway.call("/-/mode", method="POST", token=given, body=body)[0] == expected
+
+    def test_rehearsal_where_nothing_can_be_stored(self, recorder: RecordingUpstream, tmp_path: Path) -> None:
+        """A rehearsal tells why an override could not be stored, and holds nothing."""
+        config = configuration(recorder.port, endpoints=ENDPOINTS, endpointMode=MODES, limits={"drainSeconds": 0.1})
+        with Gateway(tmp_path, config) as gateway:
+            token = gateway.token()
+            gateway.state.rename(tmp_path / "moved")
+            gateway.state.write_text("no directory")
+            document = {"endpoint": STRATEGIES, "mode": "warn", "reason": "r", "rehearse": True}
+            body = json.dumps(document).encode()
+            status, answer = gateway.call("/-/mode", method="POST", token=token, body=body)
+            assert (status, mode(gateway)) == (200, "enforce")
+            assert "overrides.json: cannot be written" in json.loads(answer)["storeError"]
+
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"mode": "warn"}'])
     def test_body_that_is_none(self, gateway: Gateway, body: bytes) -> None:
         """A body that is no call is 422."""
@@ -192,6 +242,11 @@ class TestMode:
         status, answer = gateway.hold("/api/nonsense", "warn")
         assert status == 404
         assert STRATEGIES in answer["detail"]
+
+
+def content(gateway: Gateway) -> dict[str, bytes]:
+    """Return every file in the gateway's directory."""
+    return {file.name: file.read_bytes() for file in gateway.state.iterdir()}
 
 
 class TestAlerts:

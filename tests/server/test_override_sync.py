@@ -1,5 +1,6 @@
 """Overrides kept in step with their store: in real processes that share a Redis, and alone in a directory."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,8 +20,10 @@ from support.redis import RedisServer, running
 from support.upstream import RecordingUpstream
 from support.wire import Client, exchange, request
 
+from gateway.errors import UnreachableError
+from gateway.rollout.policy import Mode
 from gateway.server.override_sync import OverrideSync
-from gateway.server.overrides import Override, OverrideKey, Overrides, OverrideTable
+from gateway.server.overrides import Override, OverrideKey, Overrides, OverrideTable, Source
 from gateway.server.store import FILE_NAME, HASH
 
 STRATEGIES = "/api/portfolio/strategies"
@@ -379,8 +382,43 @@ class BrokenStore:
     async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
         """Keep nothing."""
 
+    async def rehearse(self) -> None:
+        """Nothing is needed."""
+
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class StuckStore(BrokenStore):
+    """A store that cannot be reached, after a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries = 0
+        self.goes_on = asyncio.Event()
+
+    async def save(self, changes: dict[OverrideKey, Override | None]) -> None:
+        self.tries += 1
+        await self.goes_on.wait()
+        raise UnreachableError("no answer")
+
+
+async def test_many_changes_wait_for_two_tries_at_most() -> None:
+    """Changes that come while one waits for a store that gives no answer are told of the next try, all of them."""
+    overrides, store = Overrides(lambda: None), StuckStore()
+    sync = OverrideSync(overrides, store)
+    asked = []
+    for number in range(20):
+        override = Override(Mode.WARN, "r", "who", 1)
+        overrides.set(f"/{number}", Source.PERSON, override)
+        asked.append(asyncio.create_task(sync.flush()))
+        await until(lambda: store.tries == 1)
+    store.goes_on.set()
+    assert await asyncio.gather(*asked) == [False] * 20
+    assert store.tries == 2
+    assert len(overrides.pending) == 20
+    assert await sync.flush() is False
+    assert store.tries == 3
 
 
 async def test_fault_does_not_end_the_sync(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

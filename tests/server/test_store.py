@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
@@ -167,6 +169,69 @@ class TestDirectory:
             await store.save({A: FIRST})
 
 
+class TestRehearsalOfADirectory:
+    async def test_nothing_is_changed(self, tmp_path: Path) -> None:
+        """Rehearsing leaves every file as it is, before anything was stored and after."""
+        for store in (DirectoryStore(tmp_path), DirectoryStore(tmp_path / "none" / "yet")):
+            await store.rehearse()
+        assert content(tmp_path) == {}
+        store = DirectoryStore(tmp_path)
+        await store.save({A: FIRST})
+        before = content(tmp_path)
+        await store.rehearse()
+        assert content(tmp_path) == before
+
+    async def test_damaged_file_stays(self, tmp_path: Path) -> None:
+        """A damaged file is not put aside by a rehearsal, and stands in no save's way."""
+        (tmp_path / FILE_NAME).write_bytes(b"{")
+        store = DirectoryStore(tmp_path)
+        with pytest.raises(DamagedError):
+            await store.load()
+        before = content(tmp_path)
+        await store.rehearse()
+        assert content(tmp_path) == before
+
+    async def test_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the disk takes no more, the rehearsal says so, and leaves nothing there."""
+        monkeypatch.setattr(os, "fsync", _fail)
+        with pytest.raises(UnreachableError, match="cannot be written: No space left"):
+            await DirectoryStore(tmp_path).rehearse()
+        assert content(tmp_path) == {}
+
+    @pytest.mark.parametrize("place", ["/proc/stage-gateway", "{}/file"])
+    async def test_directory_that_cannot_be_used(self, place: str, tmp_path: Path) -> None:
+        """Where nothing can be written, the rehearsal says what a save would say."""
+        (tmp_path / "file").write_text("a file")
+        with pytest.raises(UnreachableError, match=r"overrides\.json: cannot be written"):
+            await DirectoryStore(Path(place.format(tmp_path))).rehearse()
+
+    async def test_directory_of_another_gateway(self, tmp_path: Path) -> None:
+        """A directory that another process has locked meanwhile is refused, and its lock's file stays as it is."""
+        with locked_elsewhere(tmp_path):
+            before = content(tmp_path)
+            with pytest.raises(UnreachableError, match="is in use by another gateway"):
+                await DirectoryStore(tmp_path).rehearse()
+            assert content(tmp_path) == before
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@contextmanager
+def locked_elsewhere(folder: Path) -> Iterator[None]:
+    """Let another process have a directory, as a gateway that was started there has."""
+    code = f"from gateway.server.directory_lock import *; DirectoryLock(Path({str(folder)!r})).take(); print(); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
 def _fail(_: int) -> None:
     raise OSError(28, "disk full")
 
@@ -275,6 +340,67 @@ class TestRedis:
             with pytest.raises(UnreachableError, match="cannot be written"):
                 await store.save({A: FIRST})
         await store.close()
+
+
+class TestRehearsalWithRedis:
+    async def test_nothing_is_changed(self, store: RedisStore, server: RedisServer) -> None:
+        """Rehearsing writes no key, before anything was stored and after, and the store goes on."""
+        for before in ({}, {A: FIRST}):
+            if before:
+                await store.save(dict(before))
+            with server.client() as client:
+                kept = {key: client.hgetall(key) for key in client.scan_iter()}
+                await store.rehearse()
+                await store.rehearse()
+                assert {key: client.hgetall(key) for key in client.scan_iter()} == kept
+            assert (await store.load())[0] == before
+
+    @pytest.mark.parametrize("lacking", ["-hset", "-hsetnx", "-hdel", "-multi", "-exec", "-hgetall"])
+    async def test_right_that_is_lacking(self, lacking: str, store: RedisStore, server: RedisServer) -> None:
+        """A user who may not do one of the things that a save does is told at the rehearsal, as at the save."""
+        await store.save({A: FIRST})
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "some", "reset", "on", ">pw", "~*", "+@all", lacking)
+        some = RedisStore(f"redis://some:pw@127.0.0.1:{server.port}")
+        with pytest.raises(UnreachableError, match=r"Redis: cannot be written: .*(permission|authorized)"):
+            await some.rehearse()
+        await some.close()
+        assert (await store.load())[0] == {A: FIRST}
+
+    async def test_redis_that_takes_no_writes(self, store: RedisStore, server: RedisServer) -> None:
+        """A replica, and a Redis without memory, are told at the rehearsal."""
+        with server.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            try:
+                with pytest.raises(UnreachableError, match="read only replica"):
+                    await store.rehearse()
+            finally:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+            client.config_set("maxmemory", "1")
+            try:
+                with pytest.raises(UnreachableError, match="maxmemory"):
+                    await store.rehearse()
+            finally:
+                client.config_set("maxmemory", "0")
+
+    async def test_key_of_another_kind(self, store: RedisStore, server: RedisServer) -> None:
+        """A key that is no hash is told at the rehearsal."""
+        with server.client() as client:
+            client.set(HASH, "text")
+        with pytest.raises(UnreachableError, match=r"cannot be written: .*WRONGTYPE"):
+            await store.rehearse()
+
+    async def test_redis_that_hangs_or_is_not_there(
+        self, store: RedisStore, server: RedisServer, tmp_path: Path
+    ) -> None:
+        """A Redis that does not answer costs a second or so, one that is not there nothing."""
+        with server.hanging(), within(1.5), pytest.raises(UnreachableError, match="no answer in time"):
+            await store.rehearse()
+        await store.rehearse()
+        nowhere = RedisStore(RedisServer(tmp_path).address)
+        with within(0.5), pytest.raises(UnreachableError, match="Connection refused"):
+            await nowhere.rehearse()
+        await nowhere.close()
 
 
 AUTHORITY = trustme.CA()
