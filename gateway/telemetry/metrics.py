@@ -178,7 +178,7 @@ class EndpointMetrics:
         self._metrics.fund_validations.labels(self._pattern, fund, decision.result).inc()
         if verdict.reason is not None:
             self._errors[verdict.reason].inc()
-            self._metrics.unknown_values.note(verdict.violations, name)
+            self._metrics.unknown_values.note(self._pattern, verdict.violations, name)
 
 
 class UpstreamMetrics:

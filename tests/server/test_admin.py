@@ -66,8 +66,9 @@ def test_status(gateway: Gateway, upstream: RecordingUpstream) -> None:
     [unknown] = status["unknownValues"]
     assert unknown["firstSeen"] == unknown["lastSeen"]
     assert datetime.fromisoformat(unknown["lastSeen"]).utcoffset() == timedelta(0)
-    told = {name: unknown[name] for name in ("value", "reason", "count", "funds", "suggestion")}
+    told = {name: unknown[name] for name in ("endpoint", "value", "reason", "count", "funds", "suggestion")}
     assert told == {
+        "endpoint": COMPANIES,
         "value": "nonsense",
         "reason": "disallowed_value",
         "count": 1,
@@ -244,7 +245,7 @@ async def test_unknown_values_from_afar(token: str | None, tmp_path: Path) -> No
     file = tmp_path / "gateway.json"
     file.write_text(json.dumps(configuration(1)))
     metrics = Metrics()
-    metrics.unknown_values.note([Violation("/s", None, "private", Reason.DISALLOWED_VALUE, None, 1)], "7")
+    metrics.unknown_values.note("/s", [Violation("/s", None, "private", Reason.DISALLOWED_VALUE, None, 1)], "7")
     runner = web.ServerRunner(AdminServer(admin(file, metrics, "right").answer))
     await runner.setup()
     try:

@@ -74,7 +74,7 @@ def test_unknown_values_add_up() -> None:
     main, worker = Metrics(), Metrics(reported=True)
     for fund in ("7", "8"):
         for value in ("x", "y", "x"):
-            worker.unknown_values.note([violation(value)], fund)
+            worker.unknown_values.note(SIMULATE, [violation(value)], fund)
         add(main, told(worker), 100)
     assert [(one.value, one.count, one.funds) for one in main.unknown_values.top(5)] == [
         ("x", 4, ("7", "8")),
