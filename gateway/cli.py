@@ -19,6 +19,7 @@ from gateway.commands.explain import explain
 from gateway.commands.gateways import mode, status
 from gateway.commands.groups import Command, group
 from gateway.commands.serving import demo, serve
+from gateway.commands.vocabulary import vocabulary
 from gateway.errors import GatewayError
 
 NAME = "stage-gateway"
@@ -64,6 +65,7 @@ def command_line() -> typer.Typer:
         "explain": explain,
         "status": status,
         "mode": mode,
+        "vocabulary": vocabulary,
         **database_commands(),
     }
     return group(_ABOUT, commands, _common)

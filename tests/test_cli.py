@@ -21,7 +21,7 @@ from typer.main import get_command
 from gateway.cli import command_line, main
 
 STRATEGIES = "/api/portfolio/strategies"
-COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode"]
+COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode", "vocabulary"]
 BAD = {"upstreams": {}, "defaultMode": "loud"}
 
 

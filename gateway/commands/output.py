@@ -19,8 +19,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def print_json(document: Any) -> None:
-    """Print a document as JSON."""
-    say(json.dumps(document, indent=2, ensure_ascii=not holds_everything()))
+    """Print a document as JSON; what could act on a terminal, or is not seen there, as its escape."""
+    text = json.dumps(document, indent=2, ensure_ascii=not holds_everything())
+    say("\n".join("".join(map(_visible, line)) if not line.isprintable() else line for line in text.split("\n")))
+
+
+def printable(text: str) -> str:
+    """Return a text from outside in quotes, as JSON has it, what could act on a terminal as its escape."""
+    return "".join(map(_visible, json.dumps(text, ensure_ascii=False)))
+
+
+def _visible(sign: str) -> str:
+    return sign if sign.isprintable() else json.dumps(sign)[1:-1].replace("\x7f", "\\u007f")
 
 
 def say(text: str, *, err: bool = False) -> None:
