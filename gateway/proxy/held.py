@@ -14,7 +14,7 @@ import contextlib
 import math
 import weakref
 from functools import partial
-from mmap import mmap
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import TypeAlias
 
 from gateway.proxy.answers import no_room
@@ -22,36 +22,62 @@ from gateway.proxy.shared_counters import SharedCounter
 
 Block: TypeAlias = bytes | memoryview
 SMALL = 64 * 1024
-_BLOCK = 256 * 1024
+BLOCK = 256 * 1024
 _KEPT = 32  # blocks: 8 MiB
 _GATHERED = 16 * 1024 * 1024
-_LET_GO_AT_ONCE = 8  # blocks: half a millisecond
+_LET_GO_AT_ONCE = 8  # blocks: a quarter of a millisecond
+_LOOK_SECONDS = 0.05
 
 
 class Blocks:
-    """Mappings of 256 KiB for what is held. The system takes each back at once, but for a few that are used again.
+    """Mappings of 256 KiB for what is held, used again while they are wanted.
 
-    A new mapping costs more than all the copying: the system clears each of its pages when it is touched.
+    A new mapping costs more than all the copying: the system clears each of its pages when it is touched. So it gets
+    them back, but for a few, a moment after nobody has asked for them.
     """
 
     def __init__(self) -> None:
         self._free: list[mmap] = []
+        self._unwanted = 0  # how many of those were free all the time since the last look
+        self._timer: asyncio.TimerHandle | None = None
         self._lent: dict[int, weakref.ref[memoryview]] = {}  # by the block's id
 
-    def filled(self, data: memoryview) -> memoryview:
-        """Return a block that holds a copy of these 256 KiB, for as long as anything looks at it."""
-        block = self._free.pop() if self._free else mmap(-1, _BLOCK)
-        block[:] = data
-        view = memoryview(block)
+    @property
+    def free(self) -> int:
+        """How many blocks are kept for the next bodies."""
+        return len(self._free)
+
+    def take(self) -> mmap:
+        """Return a block to fill."""
+        if not self._free:
+            return mmap(-1, BLOCK, flags=MAP_PRIVATE | MAP_ANONYMOUS)  # shared ones take twice as long
+        block = self._free.pop()
+        self._unwanted = min(self._unwanted, len(self._free))
+        return block
+
+    def lend(self, block: mmap, size: int) -> memoryview:
+        """Return what a block holds. It comes back when nothing looks at that any more."""
+        view = memoryview(block)[:size]
         self._lent[id(block)] = weakref.ref(view, partial(self._take_back, block))
         return view
 
     def _take_back(self, block: mmap, _: "weakref.ref[memoryview]") -> None:
         del self._lent[id(block)]
-        if len(self._free) < _KEPT:
-            with contextlib.suppress(BufferError):  # another view of it is still to be sent
-                block.resize(_BLOCK)  # changes nothing, and is refused while there is any
-                self._free.append(block)
+        with contextlib.suppress(BufferError):  # another view of it is still to be sent
+            block.resize(BLOCK)  # changes nothing, and is refused while there is any
+            self._free.append(block)
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._timer is None and len(self._free) > _KEPT:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Let go of blocks that nobody wanted, a few at a time."""
+        self._timer = None
+        del self._free[: max(0, min(self._unwanted, len(self._free) - _KEPT, _LET_GO_AT_ONCE))]
+        self._unwanted = len(self._free)
+        self._look_later()
 
 
 class Budget:
@@ -104,8 +130,8 @@ class Gathering:
 class HeldBody:
     """A body being held, or the part of it that came so far.
 
-    Chunks are joined into blocks: held one by one small ones would take many times their size. They are let go of a
-    few at a time: giving back a hundred megabytes takes 20 ms.
+    Chunks are joined into blocks: held one by one small ones would take many times their size. A body shorter than
+    a block has none. Blocks are let go of a few at a time: giving back a hundred megabytes takes 20 ms.
     """
 
     def __init__(self, budget: Budget, limit: int) -> None:
@@ -113,6 +139,8 @@ class HeldBody:
         self.limit = limit
         self._blocks: list[Block] = []
         self._tail = bytearray()
+        self._block: mmap | None = None  # that is being filled
+        self._filled = 0
         self._let_go = False
         self.size = 0  # bytes that are held
 
@@ -122,12 +150,28 @@ class HeldBody:
         limit = self.limit if size > SMALL else self.limit + self.limit // 4
         self._budget.take(len(chunk), math.inf if always else limit)
         self.size = size
-        self._tail += chunk
-        while len(self._tail) >= _BLOCK:
-            with memoryview(self._tail) as tail:
-                self._blocks.append(self._budget.blocks.filled(tail[:_BLOCK]))
-                rest = bytearray(tail[_BLOCK:])
-            self._tail = rest
+        if size < BLOCK:
+            self._tail += chunk
+            return
+        for data in (self._tail, chunk):
+            self._fill(memoryview(data))
+        self._tail = bytearray()
+
+    def _fill(self, data: memoryview) -> None:
+        while data:
+            if self._block is None:
+                self._block, self._filled = self._budget.blocks.take(), 0
+            piece = data[: BLOCK - self._filled]
+            self._block[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            data = data[len(piece) :]
+            if self._filled == BLOCK:
+                self._close_block()
+
+    def _close_block(self) -> None:
+        if self._block is not None:
+            self._blocks.append(self._budget.blocks.lend(self._block, self._filled))
+            self._block = None
 
     def hand_over(self) -> list[Block]:
         """Return what is held, in order. Whoever sends it takes blocks out of the list; `release` sees to the rest.
@@ -136,6 +180,7 @@ class HeldBody:
         """
         if self._let_go:
             raise RuntimeError("a body was let go of, since its refusal was certain, and is to be forwarded")
+        self._close_block()
         if self._tail:
             self._blocks.append(bytes(self._tail))
             self._tail = bytearray()
@@ -148,6 +193,7 @@ class HeldBody:
 
     def release(self) -> None:
         """Let go of what is still held, and give the budget back."""
+        self._close_block()
         del self._blocks[-_LET_GO_AT_ONCE:]
         if self._blocks:
             asyncio.get_running_loop().call_soon(self.release)

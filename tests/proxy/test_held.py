@@ -6,10 +6,8 @@ from itertools import pairwise
 import pytest
 
 from gateway.proxy.answers import AnswerError
-from gateway.proxy.held import SMALL, Blocks, Budget, HeldBody
+from gateway.proxy.held import BLOCK, SMALL, Blocks, Budget, HeldBody
 from gateway.proxy.shared_counters import SharedCounter
-
-BLOCK = 256 * 1024
 
 
 @pytest.fixture
@@ -107,14 +105,21 @@ async def test_what_was_let_go_of_is_not_handed_over(budget: Budget) -> None:
         held.hand_over()
 
 
+def block_of(blocks: Blocks, text: bytes) -> memoryview:
+    """Return a block that holds one text again and again."""
+    block = blocks.take()
+    block[:] = text * (BLOCK // len(text))
+    return blocks.lend(block, BLOCK)
+
+
 def test_blocks_are_used_again() -> None:
     """A block that nothing looks at any more is used again, with what the next body has in it."""
     blocks = Blocks()
-    views = [blocks.filled(memoryview(bytes([n]) * BLOCK)) for n in range(3)]
+    views = [block_of(blocks, bytes([n])) for n in range(3)]
     assert [bytes(view) for view in views] == [bytes([n]) * BLOCK for n in range(3)]
     mappings = {id(view.obj) for view in views}
     del views
-    again = [blocks.filled(memoryview(bytes([n + 7]) * BLOCK)) for n in range(3)]
+    again = [block_of(blocks, bytes([n + 7])) for n in range(3)]
     assert {id(view.obj) for view in again} == mappings
     assert [bytes(view) for view in again] == [bytes([n + 7]) * BLOCK for n in range(3)]
 
@@ -122,20 +127,59 @@ def test_blocks_are_used_again() -> None:
 def test_block_that_is_still_to_be_sent_is_not_used_again() -> None:
     """A transport may keep a part of a block, and the block stays as it is until that is gone."""
     blocks = Blocks()
-    first = blocks.filled(memoryview(b"a" * BLOCK))
+    first = block_of(blocks, b"a")
     unsent = first[1000:]
     del first
-    second = blocks.filled(memoryview(b"b" * BLOCK))
+    second = block_of(blocks, b"b")
     assert bytes(unsent) == b"a" * (BLOCK - 1000)
     assert bytes(second) == b"b" * BLOCK
 
 
-def test_only_some_blocks_are_kept() -> None:
-    """What many large bodies took is given back, but for 8 MiB."""
+async def test_only_some_blocks_are_kept() -> None:
+    """What many large bodies took is given back once nobody wants it, a few at a time, but for 8 MiB."""
     blocks = Blocks()
-    views = [blocks.filled(memoryview(b"x" * BLOCK)) for _ in range(50)]
-    mappings = {id(view.obj) for view in views}
+    views = [block_of(blocks, b"x") for _ in range(50)]
     del views
-    again = [blocks.filled(memoryview(b"x" * BLOCK)) for _ in range(32)]
-    assert {id(view.obj) for view in again} <= mappings
-    assert len(blocks._free) == 0
+    left = [blocks.free]
+    while blocks.free > 32:
+        await asyncio.sleep(0.01)
+        left.append(blocks.free)
+    assert left[0] == 50
+    assert max(before - after for before, after in pairwise(left)) <= 8
+    await asyncio.sleep(0.1)
+    assert blocks.free == 32
+
+
+async def test_blocks_that_are_wanted_are_kept() -> None:
+    """What one body lets go of is there for the next, however much it is, while one follows the other."""
+    blocks = Blocks()
+    views = [block_of(blocks, b"x") for _ in range(50)]
+    mappings = [view.obj for view in views]
+    for _ in range(20):
+        del views
+        await asyncio.sleep(0.01)
+        views = [block_of(blocks, b"x") for _ in range(50)]
+    assert {id(view.obj) for view in views} == set(map(id, mappings))
+
+
+def test_part_of_a_block_is_handed_over_as_that(budget: Budget) -> None:
+    """A body that is a little longer than a block is handed over as it is, and its blocks come back."""
+    body = bytes(range(256)) * 1025
+    for _ in range(2):
+        held = HeldBody(budget, 10_000_000)
+        for start in range(0, len(body), 100_000):
+            held.append(body[start : start + 100_000])
+        blocks = held.hand_over()
+        assert b"".join(blocks) == body
+        del blocks
+        held.release()
+        assert budget.blocks.free == 2
+
+
+def test_short_body_takes_no_block(budget: Budget) -> None:
+    """A body that is shorter than a block takes no more than its size."""
+    held = HeldBody(budget, 10_000_000)
+    held.append(b"x" * (BLOCK - 1))
+    assert [type(block) for block in held.hand_over()] == [bytes]
+    held.release()
+    assert budget.blocks.free == 0
