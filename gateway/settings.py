@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     config: Path = Field(default=Path("config/gateway.json"), description="configuration file")
+    plan: Path = Field(default=Path("config/rollout.json"), description="plan of the rollout")
+    prometheus_url: str | None = Field(default=None, description="Prometheus that `readiness` asks for its figures")
     host: str = Field(default="0.0.0.0", description="address to serve on")  # noqa: S104 - a server's default
     port: int = Field(default=8080, ge=0, le=65535)
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway.promotion import model as plan_model
+from gateway.promotion.loading import load_plan
 from gateway.proxy.explain import explain
 from gateway.rollout.endpoints import Endpoint
 from gateway.rules.load import Rules, load, parse, warnings
@@ -86,19 +88,33 @@ def test_schema_file_is_the_models() -> None:
     assert (CONFIG / "gateway.schema.json").read_text(encoding="utf-8") == printed
 
 
-def test_titles_of_the_schema_are_words() -> None:
+def test_plan_schema_is_what_the_model_says() -> None:
+    """The committed schema of the plan is the one the model gives, and the plan satisfies it and loads."""
+    committed = json.loads((CONFIG / "rollout.schema.json").read_text(encoding="utf-8"))
+    assert committed == plan_model.schema()
+    Draft202012Validator(committed).validate(json.loads((CONFIG / "rollout.json").read_text(encoding="utf-8")))
+    assert [step.name for step in load_plan(CONFIG / "rollout.json").steps] == [
+        "1-baseline",
+        *(f"2.5-migration at {percent} %" for percent in (10, 25, 50, 100)),
+        "a-portfolio",
+        *(f"b-monte-carlo at {percent} %" for percent in (10, 25, 50, 100)),
+    ]
+
+
+@pytest.mark.parametrize("document", [schema(), plan_model.schema()], ids=["configuration", "plan"])
+def test_titles_of_the_schema_are_words(document: dict[str, Any]) -> None:
     """An editor shows each member by a title in separate words, `maxBodyBytes` as "Max body bytes"."""
-    document = schema()
     for part in (document, *document["$defs"].values()):
         for name, member in part.get("properties", {}).items():
-            words = re.findall(r"[A-Z]?[a-z]+", name)
+            words = re.findall(r"[A-Z]?[a-z0-9]+", name)
             told = member.get("title", " ".join(words) if "$ref" in member else "none")
             assert [word.lower() for word in told.split()] == [word.lower() for word in words], name
 
 
 def test_no_configuration_file_is_left_out_here() -> None:
-    """Every JSON file of the folder but the schema is among those looked at."""
-    found = set(CONFIG.rglob("*.json")) - {CONFIG / "gateway.schema.json", CONFIG / "migration.json"}
+    """Every JSON file of the folder but schemas, the plan and the migration's is among those looked at."""
+    others = {"gateway.schema.json", "rollout.schema.json", "rollout.json", "migration.json"}
+    found = set(CONFIG.rglob("*.json")) - {CONFIG / name for name in others}
     assert found == set(FILES)
 
 

@@ -26,6 +26,8 @@ def test_empty_environment_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HOME", "/home/someone")
     assert read_settings().model_dump() == {
         "config": Path("config/gateway.json"),
+        "plan": Path("config/rollout.json"),
+        "prometheus_url": None,
         "host": "0.0.0.0",
         "port": 8080,
         "admin_host": "127.0.0.1",

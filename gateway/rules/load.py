@@ -72,17 +72,19 @@ def load(path: Path, *, dry_run: bool | None = None) -> Rules:
 
     `dry_run`, when given, wins over the file's `dryRun`. Raises ConfigurationError with every fault.
     """
+    return parse(read(path), source=str(path), dry_run=dry_run)
+
+
+def read(path: Path, cure: str = "name another with --config or STAGE_GATEWAY_CONFIG") -> str:
+    """Return the text of a file of settings; `cure` is what to do when there is none. Raises ConfigurationError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigurationError(
-            str(path), ["no such file; name another with --config or STAGE_GATEWAY_CONFIG"]
-        ) from None
+        raise ConfigurationError(str(path), [f"no such file; {cure}"]) from None
     except OSError as error:
         raise ConfigurationError(str(path), [f"cannot be read: {cause_of(error)}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), [f"cannot be read: byte {error.start} is no UTF-8"]) from error
-    return parse(text, source=str(path), dry_run=dry_run)
 
 
 def parse(
