@@ -154,7 +154,7 @@ class Lane:
         """Judge a request, and decide on it; returns whether that was a matter of a moment."""
         content, known, key = carried.content, service.good, (request.first, request.form)
         expected = known.get(key)
-        if expected is not None and len(content) <= min(SMALL, service.rules.limits.held_bytes):
+        if expected is not None and self._has_room(len(content)):
             begin = time.perf_counter()
             decision = expected.decision(content)
             if decision is not None:
@@ -182,11 +182,14 @@ class Lane:
             and (inspection.ended or (inspection.certain and not inspection.wants_body))
         ):
             return False
-        if inspection.may_refuse and inspection.wants_body:
-            limit = self._handler.service.rules.limits.held_bytes
-            if len(content) > limit or (len(content) > SMALL and self._handler.held + len(content) > limit):
-                return False
+        if inspection.may_refuse and inspection.wants_body and not self._has_room(len(content)):
+            return False
         return judging.at_once(content)
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the general way would hold a body that has arrived whole."""
+        limit = self._handler.service.rules.limits.held_bytes
+        return size <= limit and (size <= SMALL or self._handler.held + size <= limit)
 
     def _end(self, keeps_alive: bool) -> None:
         self._carried = None
