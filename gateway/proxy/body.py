@@ -140,7 +140,8 @@ class Incoming:
         if self._asks is not None:
             self._asks.write(CONTINUE)
             self._asks = None
-        return await (self._read_in_time() if self._minimum.rate else self._next())
+        waits = self._content.total_bytes == self._received  # a timer takes longer than to read what is at hand
+        return await (self._read_in_time() if waits and self._minimum.rate else self._next())
 
     async def _next(self) -> bytes:
         """Return the next bytes as they were parsed: `readany` would join, and so copy, what is waiting."""
