@@ -18,6 +18,7 @@ from gateway.commands.encoding import make_legible
 from gateway.commands.explain import explain
 from gateway.commands.gateways import mode, status
 from gateway.commands.groups import Command, group
+from gateway.commands.readiness import readiness
 from gateway.commands.serving import demo, serve
 from gateway.commands.vocabulary import vocabulary
 from gateway.errors import GatewayError
@@ -66,6 +67,7 @@ def command_line() -> typer.Typer:
         "status": status,
         "mode": mode,
         "vocabulary": vocabulary,
+        "readiness": readiness,
         **database_commands(),
     }
     return group(_ABOUT, commands, _common)

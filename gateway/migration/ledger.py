@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -32,6 +33,7 @@ class Run:
     on_invalid: str
     waiting_for: str | None
     last_error: str | None
+    finished_at: datetime | None
     open_batches: int
 
     @property
@@ -148,6 +150,12 @@ def latest_run(connection: Connection) -> Run | None:
         return None
     row = connection.execute(statement("latest_run")).fetchone()
     return None if row is None else Run(**{name: row[name] for name in Run.__slots__})
+
+
+def clock(connection: Connection) -> datetime:
+    """Return what time it is for the database, by whose clock runs end."""
+    found: datetime = one(connection, "SELECT clock_timestamp() AS now")["now"]
+    return found
 
 
 def forget_undone(connection: Connection, run: int) -> None:

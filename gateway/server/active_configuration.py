@@ -32,3 +32,4 @@ class ActiveConfiguration:
             self.since = Since(self._metrics, endpoints)
         self.rules, self.modes = rules, modes
         self._metrics.describe(rules, modes, {p: {s: s in held[p] for s in Source} for p in endpoints})
+        self._metrics.in_force_since.set(self.since.began.timestamp())

@@ -152,11 +152,13 @@ class Admin:
                 pattern: {
                     "mode": self._active.modes[pattern],
                     "configuredMode": endpoint.mode,
+                    "operation": endpoint.operation,
                     "percent": endpoint.percent_at(self._active.modes[pattern]),
                     "configuredPercent": endpoint.percent,
                     "override": self._overrides.holds(endpoint),
                     "totals": self._metrics.totals(pattern),
                     "sinceConfig": self._active.since.counts(pattern),
+                    "beforeConfig": self._active.since.before(pattern),
                 }
                 for pattern, endpoint in rules.endpoints.endpoints.items()
             },

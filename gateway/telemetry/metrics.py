@@ -98,6 +98,9 @@ class Metrics:
             "The configuration in force, always 1.",
             ["config", "vocabulary", "version"],
         )
+        self.in_force_since = gauge(
+            "stage_gateway_config_in_force_since_seconds", "Unix time at which the configuration came into force."
+        )
         self.reloads = counter("stage_gateway_config_reloads", "Reloads of the configuration file.", ["result"])
         for result in ("success", "error"):
             self.reloads.labels(result)

@@ -38,6 +38,15 @@ class Since:
             "judging": dict(zip(bounds, accumulate(buckets), strict=True)),
         }
 
+    def before(self, pattern: str) -> dict[str, int]:
+        """Return what this process had counted until then: validations, and of them those with unknown values."""
+        counts = self._before[pattern]
+        results = len(Result)
+        return {
+            "validations": sum(counts[:results]),
+            "unknown": counts[results + list(Reason).index(Reason.DISALLOWED_VALUE)],
+        }
+
     def _counts(self, pattern: str) -> list[int]:
         metrics = self._metrics
         return [
