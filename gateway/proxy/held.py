@@ -26,14 +26,14 @@ BLOCK = 256 * 1024
 _KEPT = 32  # blocks: 8 MiB
 _GATHERED = 16 * 1024 * 1024
 _LET_GO_AT_ONCE = 8  # blocks: a quarter of a millisecond
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.5
 
 
 class Blocks:
     """Mappings of 256 KiB for what is held, used again while they are wanted.
 
     A new mapping costs more than all the copying: the system clears each of its pages when it is touched. So it gets
-    them back, but for a few, a moment after nobody has asked for them.
+    them back, but for a few, where nobody has asked for them for half a second.
     """
 
     def __init__(self) -> None:
@@ -70,14 +70,19 @@ class Blocks:
 
     def _look_later(self) -> None:
         if self._timer is None and len(self._free) > _KEPT:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self.look)
 
-    def _look(self) -> None:
-        """Let go of blocks that nobody wanted, a few at a time."""
+    def look(self) -> None:
+        """Let go of what nobody has wanted since the last look."""
         self._timer = None
-        del self._free[: max(0, min(self._unwanted, len(self._free) - _KEPT, _LET_GO_AT_ONCE))]
+        self._let_go(min(self._unwanted, len(self._free) - _KEPT))
         self._unwanted = len(self._free)
         self._look_later()
+
+    def _let_go(self, number: int) -> None:
+        del self._free[: max(0, min(number, _LET_GO_AT_ONCE))]
+        if number > _LET_GO_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._let_go, number - _LET_GO_AT_ONCE)
 
 
 class Budget:
