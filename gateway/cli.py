@@ -19,6 +19,7 @@ from gateway.commands.explain import explain
 from gateway.commands.gateways import mode, status
 from gateway.commands.groups import Command, group
 from gateway.commands.readiness import readiness
+from gateway.commands.rollback import rollback
 from gateway.commands.serving import demo, serve
 from gateway.commands.vocabulary import vocabulary
 from gateway.errors import GatewayError
@@ -68,6 +69,7 @@ def command_line() -> typer.Typer:
         "mode": mode,
         "vocabulary": vocabulary,
         "readiness": readiness,
+        "rollback": rollback,
         **database_commands(),
     }
     return group(_ABOUT, commands, _common)

@@ -23,6 +23,8 @@ AdminOption = Annotated[
     ),
 ]
 
+LONGEST_REASON = 500  # that a gateway takes
+
 
 def asked(
     admin: list[str] | None, ask: Callable[[str, str | None], Coroutine[Any, Any, dict[str, Any]]]
@@ -32,13 +34,13 @@ def asked(
 
     settings = read_settings()
     token = read_token(settings)
-    addresses = list(dict.fromkeys(admin or [own_address(settings)]))
+    named = addresses(admin, settings)
 
     async def work() -> list[dict[str, Any] | BaseException]:
-        return await asyncio.gather(*(ask(address, token) for address in addresses), return_exceptions=True)
+        return await asyncio.gather(*(ask(address, token) for address in named), return_exceptions=True)
 
     documents, code = {}, 0
-    for address, answer in zip(addresses, asyncio.run(work()), strict=True):
+    for address, answer in zip(named, asyncio.run(work()), strict=True):
         if isinstance(answer, GatewayError):
             say(str(answer), err=True)
             code = max(code, answer.exit_code)
@@ -47,6 +49,24 @@ def asked(
         else:
             documents[address] = answer
     return documents, code
+
+
+def addresses(admin: list[str] | None, settings: Settings) -> list[str]:
+    """Return the admin ports that a command is about, each once: those named, else the one of these settings."""
+    return list(dict.fromkeys(admin or [own_address(settings)]))
+
+
+def why(reason: str) -> str:
+    """Return why an endpoint is held, as gateways take it. Raises typer.BadParameter."""
+    reason = reason.strip()
+    if not reason:
+        raise typer.BadParameter("say why the endpoint is held", param_hint="--reason")
+    if not reason.isprintable():  # among others, bytes of the terminal that are no UTF-8
+        raise typer.BadParameter("expected one line of text", param_hint="--reason")
+    if len(reason) > LONGEST_REASON:
+        told = f"got {len(reason)} characters, expected at most {LONGEST_REASON}"
+        raise typer.BadParameter(told, param_hint="--reason")
+    return reason
 
 
 def who() -> str:

@@ -19,6 +19,9 @@ ConfigOption = Annotated[
     ),
 ]
 
+SPEC = Path("config/migration.json")
+SpecOption = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help=f"Migration file; default {SPEC}.")]
+
 
 def settings_with(**given: Any) -> Settings:
     """Return the settings of the environment, but for what a command was given and is not None."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gateway.commands.asking import AdminOption, asked, who
+from gateway.commands.asking import AdminOption, asked, who, why
 from gateway.commands.output import JsonOption, print_json, say, show
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
@@ -87,11 +87,7 @@ def _change(
     if mode not in {"warn", "off"}:
         cure = "'warn' or 'off'; an endpoint is only made stricter in the configuration file"
         raise typer.BadParameter(f"got {mode!r}, expected {cure}", param_hint="MODE")
-    if reason is None or not reason.strip():
-        raise typer.BadParameter("say why the endpoint is held", param_hint="--reason")
-    if not reason.isprintable():  # among others, bytes of the terminal that are no UTF-8
-        raise typer.BadParameter("expected one line of text", param_hint="--reason")
-    return {"endpoint": endpoint, "mode": mode, "reason": reason, "by": by, "seconds": _seconds(duration)}
+    return {"endpoint": endpoint, "mode": mode, "reason": why(reason or ""), "by": by, "seconds": _seconds(duration)}
 
 
 def _in_mode(mode: str | None) -> str:

@@ -1,5 +1,6 @@
 """`stage-gateway reads …`: which values readers of the views are shown."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.commands.session import ConfigOption, Session, SpecOption
 from gateway.migration import ledger
-from gateway.migration.reads import ReadMode, generated, grant_reads, reads_status, set_reads
+from gateway.migration.reads import ReadMode, grant_reads, reads_status, set_reads, shown_all_the_same
 
 
 def legacy(spec: SpecOption = None, config: ConfigOption = None) -> None:
@@ -31,10 +32,8 @@ def _set(spec: SpecOption, config: ConfigOption, mode: ReadMode) -> None:
     with session.connected(f"reads {mode}") as connection:
         ledger.want_installed(connection)
         changed = set_reads(connection, mode)
-        made = generated(connection, ledger.present(connection)) if mode == "legacy" else {}
-    show(f"readers are shown {mode} values{'' if changed else ', as before'}")
-    for table, names in made.items():
-        show(f"{table}: canonical values are still shown by {', '.join(names)}, generated from what the table holds")
+        lines = shown_all_the_same(connection, partial(ledger.present, connection)) if mode == "legacy" else []
+    show(f"readers are shown {mode} values{'' if changed else ', as before'}", *lines)
 
 
 def status(spec: SpecOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:

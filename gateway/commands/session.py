@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.environment import SPEC
+from gateway.commands.environment import SpecOption as SpecOption
 from gateway.migration.catalog import Target, find_targets
 from gateway.migration.database import Connection, connected
 from gateway.migration.spec import Spec, load_spec
@@ -15,9 +17,6 @@ from gateway.rules.load import load
 from gateway.settings import read_settings
 from gateway.stages.vocabulary import Vocabulary
 
-SPEC = Path("config/migration.json")
-
-SpecOption = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help=f"Migration file; default {SPEC}.")]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -44,9 +43,9 @@ class Session:
         return cls(load_spec(spec or SPEC), rules.policy.vocabulary, settings.database_url)
 
     @contextmanager
-    def connected(self, purpose: str, *, writes: bool = True) -> Iterator[Connection]:
+    def connected(self, purpose: str, *, writes: bool = True, brisk: bool = False) -> Iterator[Connection]:
         """Yield a connection; see `gateway.migration.database.connected`."""
-        with connected(self.url, self.spec, purpose, writes=writes) as connection:
+        with connected(self.url, self.spec, purpose, writes=writes, brisk=brisk) as connection:
             yield connection
 
     def targets(self, connection: Connection) -> list[Target]:

@@ -46,7 +46,7 @@ def _beside_database(settings: Settings, report: Path, of_run: object, found: Ve
     if find_spec("psycopg") is None:
         cure = "pip install 'stage-gateway[migration]'"
         return Verification(problem=f"the last run is not known without the PostgreSQL driver; get it with: {cure}")
-    from gateway.commands.session import SPEC
+    from gateway.commands.environment import SPEC
     from gateway.migration import ledger
     from gateway.migration.database import connected
     from gateway.migration.spec import load_spec

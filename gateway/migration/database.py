@@ -1,8 +1,9 @@
 """The connection, and the one seam at which errors of the driver become errors a person can act on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import psycopg
@@ -28,13 +29,14 @@ class Connection(psycopg.Connection[DictRow]):
     """
 
     home: str
+    attempts: int | None = None
 
     def execute(
         self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False
     ) -> psycopg.Cursor[DictRow]:
         """Run a statement; within a transaction once, else again until no lock stands in its way."""
         once = partial(super().execute, query, params, prepare=prepare, binary=binary)
-        return once() if self._within_transaction else persistently(self, once)
+        return once() if self._within_transaction else persistently(self, once, self.attempts)
 
     def execute_once(self, query: Any) -> psycopg.Cursor[DictRow]:
         """Run a statement that leaves something behind when it fails, such as CREATE INDEX CONCURRENTLY."""
@@ -47,7 +49,7 @@ class Connection(psycopg.Connection[DictRow]):
             with self.transaction():
                 return work()
 
-        return attempt() if self._within_transaction else persistently(self, attempt)
+        return attempt() if self._within_transaction else persistently(self, attempt, self.attempts)
 
     def unhurried(self, query: sql.Composed, values: Any) -> psycopg.Cursor[DictRow]:
         """Run a statement that may scan a whole table, without a limit to its time."""
@@ -83,7 +85,7 @@ class Connection(psycopg.Connection[DictRow]):
                 cursor.execute(query, values)  # takes all locks
                 return stack.pop_all(), cursor
 
-        stack, cursor = opened() if self._within_transaction else persistently(self, opened)
+        stack, cursor = opened() if self._within_transaction else persistently(self, opened, self.attempts)
         with stack:
             yield iter(cursor)
 
@@ -97,18 +99,25 @@ VARIABLE = "STAGE_GATEWAY_DATABASE_URL"
 OLDEST_SERVER = 150000  # the first with views that check the rights of whoever reads (security_invoker)
 # A server tells that it lost its client only when it looks; this bounds how long a killed run keeps its lock.
 _CLIENT_CHECK = "client_connection_check_interval"
+# Of a brisk connection. The driver takes no less than two seconds to connect.
+_BRISK_TO_CONNECT: Mapping[str, int] = MappingProxyType({"connect_timeout": 2})
+_BRISK_ATTEMPTS = 2
+_BRISK_LIMITS: Mapping[str, int] = MappingProxyType({"lock_timeout_ms": 700, "statement_timeout_ms": 1500})
 
 
 @contextmanager
-def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True) -> Iterator[Connection]:
+def connected(
+    url: str | None, spec: Spec, purpose: str, *, writes: bool = True, brisk: bool = False
+) -> Iterator[Connection]:
     """Yield a connection in autocommit with the settings of a migration, and close it.
 
+    `brisk` is for who cannot wait: what does not come to be within a few seconds is an error.
     Raises ConfigurationError without an address, UnreachableError when nobody answers there or the connection is
     lost, WrongDatabaseError and RefusedError for what the server refuses.
     """
     if not url:
         raise ConfigurationError("environment", [f"{VARIABLE}: missing, expected the address of the database"])
-    with _open(url, purpose) as connection, translated(connection):
+    with _open(url, purpose, _BRISK_TO_CONNECT if brisk else {}) as connection, translated(connection):
         if connection.info.server_version < OLDEST_SERVER:
             raise WrongDatabaseError(f"{database_of(url)}: PostgreSQL 15 or later is needed")
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
@@ -116,7 +125,9 @@ def connected(url: str | None, spec: Spec, purpose: str, *, writes: bool = True)
                 f"{database_of(url)}: its encoding is SQL_ASCII, in which letters have no meaning; "
                 "expected UTF8 or another"
             )
-        _set_up(connection, spec)
+        if brisk:
+            connection.attempts = _BRISK_ATTEMPTS
+        _set_up(connection, spec.model_copy(update=_BRISK_LIMITS) if brisk else spec)
         if writes:
             _want_writable(connection, database_of(url))
         yield connection
@@ -129,10 +140,11 @@ def database_of(url: str) -> str:
     return "database" if "@" in name + host else f"database {name} at {host}"
 
 
-def _open(url: str, purpose: str) -> Connection:
+def _open(url: str, purpose: str, limits: Mapping[str, int]) -> Connection:
     try:
         name = f"stage-gateway {purpose}"
         given: dict[str, Any] = {"application_name": name, "connect_timeout": 10, **conninfo_to_dict(url)}
+        given.update(limits)
         given["client_encoding"] = "UTF8"  # names of any script; what the server cannot hold, it says
         address = make_conninfo(**given)
         return Connection.connect(address, autocommit=True, row_factory=dict_row)

@@ -30,6 +30,12 @@ def is_ours(connection: Connection, comment: str | None) -> bool:
     return (comment or "").startswith(marked(connection.home))
 
 
+def home_of(comment: str | None) -> str | None:
+    """Return the schema in which the migration keeps its own tables whose mark a comment is, None when it is none."""
+    mark = _MARK.match(comment or "")
+    return None if mark is None else mark["home"]
+
+
 def is_installed(connection: Connection) -> bool:
     """Return whether a run was ever started since the last finish.
 

@@ -1,15 +1,18 @@
 """The read switch: views that show a table as it is, or the values as they were before the migration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, Literal
 
+import psycopg
 from psycopg import errors, sql
 
 from gateway.errors import RefusedError
 from gateway.migration.catalog import Target
 from gateway.migration.database import Connection, one
+from gateway.migration.objects import home_of, is_installed
+from gateway.migration.refusals import WrongDatabaseError
 from gateway.migration.statements import marked, statement
 
 ReadMode = Literal["canonical", "legacy"]
@@ -82,6 +85,30 @@ def _view(group: Sequence[Target]) -> sql.Composed:
     )
 
 
+def has_reads(connection: Connection) -> bool:
+    """Return whether there are reads to switch, which is so once a migration was started.
+
+    Raises WrongDatabaseError, with the cure, when there are and this role, or this migration file, cannot.
+    """
+    tables = connection.execute(statement("read_rights")).fetchall()
+    homes = {str(row["schema"]): row for row in tables if home_of(row["comment"]) == row["schema"]}
+    own = homes.pop(connection.home, None)
+    if own is None:
+        if not is_installed(connection) and homes:
+            raise WrongDatabaseError(
+                f"schema {connection.home}: no migration keeps its own tables there, as the migration file says, but "
+                f"one does in {', '.join(homes)}; name the file of that one with --spec"
+            )
+        return False
+    if not own["may_use"]:
+        cure = f"GRANT USAGE ON SCHEMA {own['quoted_schema']} TO {own['role']}"
+        raise WrongDatabaseError(f"schema {own['schema']}: this role may not use it; {cure}")
+    if not own["may_switch"]:
+        cure = f"GRANT SELECT, UPDATE ON {own['quoted']} TO {own['role']}"
+        raise WrongDatabaseError(f"table {own['quoted']}: this role may not switch the reads; {cure}")
+    return is_installed(connection)
+
+
 def set_reads(connection: Connection, mode: ReadMode) -> bool:
     """Let all views show this; returns whether anything changed. One UPDATE of one row."""
     return connection.execute(statement("read_mode"), {"mode": mode}).rowcount > 0
@@ -96,6 +123,18 @@ def generated(connection: Connection, targets: Iterable[Target]) -> Mapping[str,
             names = made.setdefault(f"{target.schema}.{target.table}", [])
             names.extend({row["name"]} - {*names})
     return made
+
+
+def shown_all_the_same(connection: Connection, targets: Callable[[], Iterable[Target]]) -> list[str]:
+    """Return a line for each table of which views show canonical values in any mode; none where they cannot be read."""
+    try:
+        made = generated(connection, targets())
+    except psycopg.Error:  # which is for information, and must not stand beside what was done
+        return []
+    return [
+        f"{table}: canonical values are still shown by {', '.join(names)}, generated from what the table holds"
+        for table, names in made.items()
+    ]
 
 
 def reads_status(connection: Connection) -> Mapping[str, Any]:

@@ -87,23 +87,28 @@ class Watch:
             self.seen = found
 
 
-def persistently(connection: psycopg.Connection[Any], work: Callable[[], _Result]) -> _Result:
+def persistently(
+    connection: psycopg.Connection[Any], work: Callable[[], _Result], attempts: int | None = None
+) -> _Result:
     """Do a piece of work, which is a transaction of its own, again until no lock stands in its way.
+
+    `attempts` None is the usual number of them.
 
     Raises BusyError, with who holds the lock, when it does not become free; what else the driver raises passes.
     """
+    attempts = attempts or ATTEMPTS
     with ExitStack() as stack:
         watch: Watch | None = None
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             try:
                 return work()
             except psycopg.Error as error:
                 if meaning_of(error, closed=connection.closed) is not Meaning.BUSY:
                     raise
-                if attempt == ATTEMPTS:
+                if attempt == attempts:
                     told = f"; {watch.seen}" if watch and watch.seen else ""
                     again = "then give the same command again"
-                    raise BusyError(f"{line(error)}, {ATTEMPTS} times{told}; {again}") from error
+                    raise BusyError(f"{line(error)}, {attempts} times{told}; {again}") from error
             watch = watch or stack.enter_context(Watch(connection))
             time.sleep(random.uniform(0.05, 0.15) * 2 ** min(attempt - 1, 5))  # noqa: S311 - jitter, no secret
     raise AssertionError("there is at least one attempt")

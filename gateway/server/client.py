@@ -16,25 +16,39 @@ class CallRefusedError(GatewayError):
     """The gateway does not follow a call; the message says why."""
 
 
-async def fetch_status(address: str, token: str | None) -> dict[str, Any]:
-    """Return `/status` of the gateway whose admin port is at `address`. Raises UnreachableError, CallRefusedError."""
-    return await _call(address, "GET", "/status", token, "endpoints")
+async def fetch_status(address: str, token: str | None, seconds: float = _SECONDS) -> dict[str, Any]:
+    """Return `/status` of the gateway whose admin port is at `address`; `seconds` bounds the wait.
+
+    Raises UnreachableError, CallRefusedError.
+    """
+    return await _call(address, "GET", "/status", token, "endpoints", seconds=seconds)
 
 
-async def send_mode(address: str, token: str | None, change: dict[str, Any]) -> dict[str, Any]:
-    """Change an endpoint's override, and return what it is under then. Raises UnreachableError, CallRefusedError."""
-    return await _call(address, "POST", "/-/mode", token, "override", orjson.dumps(change))
+async def send_mode(
+    address: str, token: str | None, change: dict[str, Any], seconds: float = _SECONDS
+) -> dict[str, Any]:
+    """Change an endpoint's override, and return what it is under then; `seconds` bounds the wait.
+
+    Raises UnreachableError, CallRefusedError.
+    """
+    return await _call(address, "POST", "/-/mode", token, "override", orjson.dumps(change), seconds)
 
 
 async def _call(
-    address: str, method: str, path: str, token: str | None, member: str, body: bytes | None = None
+    address: str,
+    method: str,
+    path: str,
+    token: str | None,
+    member: str,
+    body: bytes | None = None,
+    seconds: float = _SECONDS,
 ) -> dict[str, Any]:
     """Return the answer, a document with `member` in it."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"{address.rstrip('/')}{path}"
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), trust_env=False) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds), trust_env=False) as session,
             session.request(method, url, headers=headers, data=body) as response,
         ):
             document = orjson.loads(await response.read())
@@ -46,20 +60,22 @@ async def _call(
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise UnreachableError(f"{url}: cannot be asked: is no address, expected one such as {_EXAMPLE}") from error
     except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
-        raise UnreachableError(f"{url}: cannot be asked: {_cause(error)}; name the admin port with --admin") from error
+        raise UnreachableError(
+            f"{url}: cannot be asked: {_cause(error, seconds)}; name the admin port with --admin"
+        ) from error
     if not isinstance(document, dict) or member not in document:
         raise UnreachableError(f"{url}: is not the admin port of a gateway; name it with --admin")
     return document
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, seconds: float) -> str:
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "its host's name is not known"  # its own error has no number
         case aiohttp.ClientConnectorError():
             return cause_of(error.os_error)
         case TimeoutError():
-            return f"no answer within {_SECONDS} s"
+            return f"no answer within {seconds:g} s"
         case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
             return "it broke the connection off"
         case _:
