@@ -19,6 +19,7 @@ from gateway.commands.explain import explain
 from gateway.commands.gateways import mode, status
 from gateway.commands.groups import Command, group
 from gateway.commands.readiness import readiness
+from gateway.commands.replay import replay
 from gateway.commands.rollback import rollback
 from gateway.commands.serving import demo, serve
 from gateway.commands.vocabulary import vocabulary
@@ -70,6 +71,7 @@ def command_line() -> typer.Typer:
         "vocabulary": vocabulary,
         "readiness": readiness,
         "rollback": rollback,
+        "replay": replay,
         **database_commands(),
     }
     return group(_ABOUT, commands, _common)

@@ -21,7 +21,7 @@ from typer.main import get_command
 from gateway.cli import command_line, main
 
 STRATEGIES = "/api/portfolio/strategies"
-COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode", "vocabulary"]
+COMMANDS = ["serve", "demo", "check", "schema", "explain", "status", "mode", "vocabulary", "replay"]
 BAD = {"upstreams": {}, "defaultMode": "loud"}
 
 
@@ -210,7 +210,7 @@ def test_file_is_found_by_option_then_environment_then_default(file: Callable[..
     assert run_process("check", cwd=tmp_path).err == f"config/gateway.json: {missing}"
 
 
-@pytest.mark.parametrize("command", COMMANDS[:3] + COMMANDS[5:])
+@pytest.mark.parametrize("command", COMMANDS[:3] + COMMANDS[5:-1])
 def test_wrong_environment_is_told_by_the_variables_names(command: str) -> None:
     """Wrong variables end a command with exit code 2, each named, whatever else is given."""
     made = run_process(command, env={"STAGE_GATEWAY_PORT": "abc", "DRY_RUN": "maybe"})

@@ -1,5 +1,6 @@
 """`stage-gateway serve` and `demo`: run a gateway until it is told to end."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,19 @@ from gateway.telemetry.logs import set_up
 # What carries HTTP is imported when a command runs: it takes longer than all the rest of a short command.
 
 
-def serve(config: ConfigOption = None) -> None:
+def serve(
+    config: ConfigOption = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record a sample of the inspected requests, for replay. Default: none is."),
+    ] = None,
+    record_per_second: Annotated[
+        float, typer.Option(min=0.01, metavar="NUMBER", help="How many requests a second are recorded at most.")
+    ] = 20,
+    record_bytes: Annotated[
+        int, typer.Option(min=256 * 1024, metavar="BYTES", help="Of FILE and FILE.1, the older one, together.")
+    ] = 64 * 1024 * 1024,
+) -> None:
     """Run the gateway. SIGHUP reloads the file, SIGTERM drains and ends.
 
     Where it listens comes from the environment: STAGE_GATEWAY_HOST and STAGE_GATEWAY_PORT (0.0.0.0, 8080), for the
@@ -21,12 +34,14 @@ def serve(config: ConfigOption = None) -> None:
     Example: stage-gateway serve --config config/gateway.json
     """
     from gateway.server.app import App
+    from gateway.server.record_file import RecordingOptions
 
     settings = settings_with(config=config)
     set_up(settings.log_level, settings.log_format)
+    options = None if record is None else RecordingOptions(record, record_per_second, record_bytes)
 
     async def work() -> None:
-        await App(settings, load(settings.config, dry_run=settings.dry_run)).run()
+        await App(settings, load(settings.config, dry_run=settings.dry_run), options).run()
 
     run(work())
 

@@ -17,6 +17,7 @@ from gateway.proxy.forms import Forms
 from gateway.proxy.held import Budget, Gathering, HeldBody
 from gateway.proxy.judging import Judging, stage_fields
 from gateway.proxy.problem import refusal
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.request import RequestHead, fresh_ids
 from gateway.proxy.routing import Route, inspected_head, route
 from gateway.proxy.service import Service
@@ -51,11 +52,14 @@ class Handler:
     """Carries every request of the process under the service in force when it begins.
 
     `service` is replaced whole by a reload; `draining` makes every response the last on its connection. `ids` are
-    for requests without one.
+    for requests without one. `recorder` is None where no request is recorded.
     """
 
-    def __init__(self, service: Service, metrics: Metrics, held: SharedCounter) -> None:
+    def __init__(
+        self, service: Service, metrics: Metrics, held: SharedCounter, recorder: Recorder | None = None
+    ) -> None:
         self.service = service
+        self.recorder = recorder
         self.draining = False
         self.in_flight = 0
         self.ids: Iterator[str] = fresh_ids()
@@ -121,7 +125,11 @@ class Handler:
         match = way.inspected
         if match is None:
             return await exchange.forward([], None)
-        judging = judging_of(inspected_head(call.head), call.service, way, match)
+        head = inspected_head(call.head)
+        is_chosen = self.recorder is not None and self.recorder.chooses()
+        judging = judging_of(head, call.service, way, match)
+        if is_chosen and self.recorder is not None:
+            judging.sample = self.recorder.sample(head, match, call.service.rules)
         try:
             if judging.inspection.may_refuse:
                 return await self._hold(call, exchange, judging)

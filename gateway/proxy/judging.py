@@ -5,6 +5,7 @@ import logging
 import time
 from itertools import chain
 
+from gateway.proxy.recorder import Sample
 from gateway.proxy.service import Service
 from gateway.rollout.decision import Decision, Result
 from gateway.rollout.inspection import Inspection
@@ -17,9 +18,12 @@ _LOGGED = frozenset({Result.REJECT, Result.WOULD_REJECT})
 
 
 class Judging:
-    """Feeds an inspection, adds up the time it takes, and counts its decision."""
+    """Feeds an inspection, adds up the time it takes, and counts its decision.
 
-    __slots__ = ("_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection")
+    `sample`, where there is one, hears all of that.
+    """
+
+    __slots__ = ("_concluded", "_decision", "_request_id", "_seconds", "_service", "inspection", "sample")
 
     def __init__(self, inspection: Inspection, service: Service, request_id: str, seconds: float) -> None:
         self.inspection = inspection
@@ -28,9 +32,12 @@ class Judging:
         self._seconds = seconds
         self._decision: Decision | None = None
         self._concluded = False
+        self.sample: Sample | None = None
 
     async def feed(self, chunk: bytes) -> None:
         """Judge the next bytes of the body; others have their turn before long."""
+        if self.sample is not None:
+            self.sample.hear(chunk)
         await self._in_turns(self.inspection.steps(chunk))
 
     def at_once(self, body: bytes) -> bool:
@@ -44,6 +51,8 @@ class Judging:
                 if time.perf_counter() - begin > _TURN_SECONDS:
                     return False
         self._seconds += time.perf_counter() - begin
+        if self.sample is not None:
+            self.sample.hear(body)
         return True
 
     async def conclude(self, *, whole: bool = True) -> Decision | None:
@@ -70,6 +79,8 @@ class Judging:
             self._service.endpoint_metrics[decision.endpoint].observe(decision, self._seconds)
             if decision.result in _LOGGED:
                 self._tell(decision)
+            if self.sample is not None:
+                self.sample.conclude(decision, whole=whole)
         return decision
 
     async def _in_turns(self, work: Steps[None]) -> None:

@@ -21,6 +21,7 @@ from gateway.proxy.handler import Handler, judging_of
 from gateway.proxy.held import SMALL
 from gateway.proxy.judging import Judging
 from gateway.proxy.plain import END, LARGEST
+from gateway.proxy.recorder import Sample
 from gateway.proxy.service import Service
 from gateway.rollout.endpoints import Match
 
@@ -152,6 +153,19 @@ class Lane:
 
     def _decide(self, carried: Carried, request: FormedRequest, service: Service, match: Match) -> bool:
         """Judge a request, and decide on it; returns whether that was a matter of a moment."""
+        recorder = self._handler.recorder
+        if recorder is None or not recorder.chooses():
+            return self._decide_on(carried, request, service, match)
+        sample = recorder.sample(carried.head, match, service.rules)
+        if not self._decide_on(carried, request, service, match, sample):
+            recorder.give_back()
+            return False
+        return True
+
+    def _decide_on(
+        self, carried: Carried, request: FormedRequest, service: Service, match: Match, sample: Sample | None = None
+    ) -> bool:
+        """Judge and decide; `sample`, where there is one, is told."""
         content, known, key = carried.content, service.good, (request.first, request.form)
         expected = known.get(key)
         if expected is not None and self._has_room(len(content)):
@@ -159,10 +173,14 @@ class Lane:
             decision = expected.decision(content)
             if decision is not None:
                 carried.decide(decision, time.perf_counter() - begin)
+                if sample is not None:
+                    sample.hear(content)
+                    sample.conclude(decision)
                 return True
         judging = judging_of(carried.head, service, request.way.route, match)
         if content and key not in known and len(content) <= service.rules.policy.max_body_bytes:
             service.remember(key, judging.inspection.good_requests())
+        judging.sample = sample
         if not self._judge(judging, content):
             judging.inspection.close()
             return False

@@ -10,7 +10,7 @@ Rules of the room:
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import unquote
@@ -134,18 +134,23 @@ class EndpointTable:
         plain = self._find(path)
         if SUSPICIOUS.search(path) is None:
             return plain
+        found = self._all(path, plain)
+        if not found:
+            return None
+        _, *others = found
+        chosen = strictest(found, mode_of)
+        ambiguous = bool(others) or plain is None or _may_be_query(path, chosen.endpoint)
+        return Match(chosen.endpoint, chosen.parameters, ambiguous)
+
+    def all_of(self, path: str) -> list[Match]:
+        """Return every endpoint that a raw path could be, in the order in which `match` looks at them."""
+        return self._all(path, self._find(path))
+
+    def _all(self, path: str, plain: Match | None) -> list[Match]:
         found = {} if plain is None else {plain.endpoint.pattern: plain}
         for match in self._read_otherwise(path, plain):
             found.setdefault(match.endpoint.pattern, match)
-        if not found:
-            return None
-        chosen, *others = found.values()
-        for match in others:
-            mode = mode_of(chosen.endpoint)
-            if stricter(mode, mode_of(match.endpoint)) is not mode:
-                chosen = match
-        ambiguous = bool(others) or plain is None or _may_be_query(path, chosen.endpoint)
-        return Match(chosen.endpoint, chosen.parameters, ambiguous)
+        return list(found.values())
 
     def _read_otherwise(self, path: str, plain: Match | None) -> list[Match]:
         """Return the endpoints that a path is by the readings of other servers; `plain` is what it is as it stands."""
@@ -175,6 +180,16 @@ class EndpointTable:
                 }
                 return Match(endpoint, parameters)
         return None
+
+
+def strictest(matches: Sequence[Match], mode_of: Callable[[Endpoint], Mode]) -> Match:
+    """Return the first of the matches whose mode is the strictest."""
+    chosen, *others = matches
+    for match in others:
+        mode = mode_of(chosen.endpoint)
+        if stricter(mode, mode_of(match.endpoint)) is not mode:
+            chosen = match
+    return chosen
 
 
 def _may_be_query(path: str, endpoint: Endpoint) -> bool:

@@ -57,10 +57,14 @@ class Gate:
         return Enforcement(Mode.ENFORCE, Mode.WARN, Exemption.OUTSIDE_PERCENTAGE) if inside == 0 else None
 
     def _key_of(self, fund: str | None) -> str:
-        key = self._key
-        value: str | None = None
-        if key == "fundId":
-            value = fund
-        elif key.startswith("header:"):
-            value = self._head.header(key.removeprefix("header:").lower().encode())
-        return value or self._head.request_id
+        return key_of(self._key, self._head, fund)
+
+
+def key_of(enforcement_key: str, head: Head, fund: str | None) -> str:
+    """Return what the percentage goes by for a request of this fund: its id where what is named is absent."""
+    value: str | None = None
+    if enforcement_key == "fundId":
+        value = fund
+    elif enforcement_key.startswith("header:"):
+        value = head.header(enforcement_key.removeprefix("header:").lower().encode())
+    return value or head.request_id

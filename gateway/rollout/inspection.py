@@ -237,8 +237,10 @@ class Inspection:
         except Exception as error:
             self._fail(error)
             verdict = self._verdict()  # it says so
-        if verdict is None:
-            return None
+        return None if verdict is None else self.decision_on(verdict)
+
+    def decision_on(self, verdict: Verdict) -> Decision:
+        """Return the decision on the request when this is the verdict on it."""
         fund = self._fund
         gate = self._gate
         enforcement = _WITHOUT_GATE[self.mode] if gate is None else gate.enforcement(fund)

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.errors import GatewayError, cause_of
+from gateway.proxy.recorder import Recorder
 from gateway.rules.load import Rules, warnings
 from gateway.server.active_configuration import ActiveConfiguration
 from gateway.server.admin import Admin
@@ -25,6 +26,7 @@ from gateway.server.entrance import AdminServer
 from gateway.server.in_process_server import InProcessServer
 from gateway.server.override_service import OverrideService
 from gateway.server.override_sync import OverrideSync
+from gateway.server.record_file import RecordFile, Recording, RecordingOptions
 from gateway.server.reload import Reloader
 from gateway.server.request_server import BACKLOG, RequestServer
 from gateway.server.store import store_of
@@ -38,15 +40,21 @@ _STILL_ACCEPTING_SHARE = 1 / 6  # of drainSeconds: 5 s of the default 30
 
 
 class App:
-    """One gateway process. `rules` are those that `settings.config` held at the start."""
+    """One gateway process. `rules` are those that `settings.config` held at the start.
 
-    def __init__(self, settings: Settings, rules: Rules) -> None:
+    `record` is where and how much of the requests is recorded, None for not at all. Raises GatewayError.
+    """
+
+    def __init__(self, settings: Settings, rules: Rules, record: RecordingOptions | None = None) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._interrupted = False
         metrics = Metrics()
-        self.request_server = _request_server(settings, rules, metrics)
+        self._recording: Recording | None = None
+        if record is not None:
+            self._recording = Recording(RecordFile(record.file, record.total_bytes, metrics), record.per_second)
+        self.request_server = _request_server(settings, rules, metrics, self._recording)
         self._active = active = ActiveConfiguration(self.request_server, rules, metrics)
         self._sync = OverrideSync(active.overrides, store_of(settings))
         self._reloader = Reloader(settings.config, settings.dry_run, active, metrics)
@@ -95,6 +103,8 @@ class App:
                 watching.cancel()
             await self._sync.close()
             await self.request_server.close()
+            if self._recording is not None:
+                await self._recording.file.close()
             await admin_runner.cleanup()
         if self._interrupted:
             raise KeyboardInterrupt
@@ -133,10 +143,12 @@ class App:
             await asyncio.wait_for(self._hurry.wait(), seconds)
 
 
-def _request_server(settings: Settings, rules: Rules, metrics: Metrics) -> RequestServer:
+def _request_server(settings: Settings, rules: Rules, metrics: Metrics, recording: Recording | None) -> RequestServer:
     if settings.workers == 1:
-        return InProcessServer(rules, metrics, has_lane=settings.lane)
-    return WorkerPool(settings.workers, rules, metrics, settings.log_level, settings.log_format, has_lane=settings.lane)
+        recorder = None if recording is None else Recorder(recording.per_second, recording.file.add, metrics)
+        return InProcessServer(rules, metrics, has_lane=settings.lane, recorder=recorder)
+    words = settings.log_level, settings.log_format
+    return WorkerPool(settings.workers, rules, metrics, *words, has_lane=settings.lane, recording=recording)
 
 
 def _listen(host: str, port: int, variable: str) -> socket.socket:

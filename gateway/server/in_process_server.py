@@ -9,6 +9,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from gateway.proxy.handler import Handler
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.service import Service
 from gateway.proxy.shared_counters import SharedCounters
 from gateway.rollout.policy import Mode
@@ -25,11 +26,17 @@ class InProcessServer:
     """The request server that is this process; as a worker it is handed connections that another one accepted."""
 
     def __init__(
-        self, rules: Rules, metrics: Metrics, counters: SharedCounters | None = None, *, has_lane: bool = True
+        self,
+        rules: Rules,
+        metrics: Metrics,
+        counters: SharedCounters | None = None,
+        *,
+        has_lane: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
         counters = counters or SharedCounters()
         self._metrics = metrics
-        self._handler = Handler(Service.of(rules, metrics), metrics, counters.held)
+        self._handler = Handler(Service.of(rules, metrics), metrics, counters.held, recorder)
         self.server = Server(self._handler, counters.connections, has_lane=has_lane)
         self._runner = web.ServerRunner(self.server, shutdown_timeout=1)
         self._site: web.SockSite | None = None
@@ -91,6 +98,8 @@ class InProcessServer:
         """Close the connections to clients and upstreams."""
         self._handler.service.close()
         await self._runner.cleanup()
+        if self._handler.recorder is not None:
+            self._handler.recorder.finish()
 
 
 def _settle_garbage_collector() -> None:

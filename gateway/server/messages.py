@@ -41,11 +41,17 @@ class Leave(Message, frozen=True):
 
 
 class Counted(Message, frozen=True):
-    """What was counted since the last time. `number` is that of the question, 0 when nobody asked."""
+    """What was counted since the last time, and recorded. `number` is that of the question, 0 when nobody asked.
+
+    Behind the one that `is_last` nothing comes, and the worker waits for the channel's end: were it to close its own
+    end first, what is told to it meanwhile would lose what it told last.
+    """
 
     report: Report
     in_flight: int
     number: int
+    recorded: list[str] = []
+    is_last: bool = False
 
 
 Order: TypeAlias = Apply | Ask | Drain | Finish | Leave

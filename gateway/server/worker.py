@@ -20,6 +20,7 @@ from typing import assert_never
 import uvloop
 
 from gateway.errors import cause_of
+from gateway.proxy.recorder import Recorder
 from gateway.proxy.shared_counters import SharedCounters
 from gateway.rules.load import Rules, parse
 from gateway.server.channel import Channel, receive_connection
@@ -31,6 +32,7 @@ from gateway.telemetry.reports import take
 
 REPORT_SECONDS = 0.5
 _TAKEN_AT_ONCE = 16
+_MOST_RECORDED = 1000  # between two reports
 _EXHAUSTED_SECONDS = 1.0  # until one is taken again after the system had no descriptor left
 _log = logging.getLogger("gateway.worker")
 
@@ -39,13 +41,15 @@ class Worker:
     """Carries connections from `queue`, a socket over which they come as file descriptors."""
 
     def __init__(
-        self, channel: Channel[Order], queue: socket.socket, counters: SharedCounters, *, has_lane: bool
+        self, channel: Channel[Order], queue: socket.socket, counters: SharedCounters, *, has_lane: bool, records: float
     ) -> None:
         self._channel = channel
         self._queue = queue
         self._counters = counters
         self._has_lane = has_lane
         self._metrics = Metrics(reported=True)
+        self._recorded: list[str] = []
+        self._recorder = Recorder(records, self._keep, self._metrics) if records else None
         self._rules: Rules | None = None
         self._server: InProcessServer | None = None
         self._connecting: set[asyncio.Task[None]] = set()
@@ -96,7 +100,9 @@ class Worker:
             )
         assert self._rules is not None, "modes were told before rules"  # noqa: S101 - a fault of ours
         if self._server is None:
-            self._server = InProcessServer(self._rules, self._metrics, self._counters, has_lane=self._has_lane)
+            self._server = InProcessServer(
+                self._rules, self._metrics, self._counters, has_lane=self._has_lane, recorder=self._recorder
+            )
             await self._server.start()
             self._take_again()
         self._server.apply(self._rules, message.modes)
@@ -142,8 +148,11 @@ class Worker:
             while self._serving.is_busy and not self._hurry.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), 0.02)
-            self._report(0)
-        self._channel.close()
+            if self._recorder is not None:
+                self._recorder.finish()
+            self._report(0, is_last=True)
+        else:
+            self._channel.close()
 
     async def _report_on(self) -> None:
         while True:
@@ -151,27 +160,36 @@ class Worker:
                 self._report(0)
             await asyncio.sleep(REPORT_SECONDS)
 
-    def _report(self, number: int) -> None:
-        self._channel.tell(Counted(take(self._metrics), self._serving.in_flight, number))
+    def _report(self, number: int, *, is_last: bool = False) -> None:
+        recorded, self._recorded = self._recorded, []
+        in_flight = self._serving.in_flight
+        self._channel.tell(Counted(take(self._metrics), in_flight, number, recorded, is_last))
+
+    def _keep(self, line: bytes) -> None:
+        """Keep a record until the next report; where that is long in coming, some are lost."""
+        if len(self._recorded) < _MOST_RECORDED:
+            self._recorded.append(line.decode())
+        else:
+            self._metrics.records.labels("lost").inc()
 
 
-async def _work(control: int, queue: int, counters: SharedCounters, *, has_lane: bool) -> None:
+async def _work(control: int, queue: int, counters: SharedCounters, *, has_lane: bool, records: float) -> None:
     waiting = socket.socket(fileno=queue)
     waiting.setblocking(False)
     channel: Channel[Order] = await Channel.over(socket.socket(fileno=control), Order)
-    await Worker(channel, waiting, counters, has_lane=has_lane).run()
+    await Worker(channel, waiting, counters, has_lane=has_lane, records=records).run()
 
 
 def main() -> None:
     """Run a worker on the file descriptors that were handed down; see `gateway.server.worker_pool`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    *handed, level, form, has_lane, processes, own = sys.argv[1:]
+    *handed, level, form, has_lane, records, processes, own = sys.argv[1:]
     control, queue, file = map(int, handed)
     set_up(level, form, worker=int(own))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         counters = SharedCounters.among(int(processes), int(own), file)
-        runner.run(_work(control, queue, counters, has_lane=has_lane == "1"))
+        runner.run(_work(control, queue, counters, has_lane=has_lane == "1", records=float(records)))
 
 
 if __name__ == "__main__":

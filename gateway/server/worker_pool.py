@@ -26,6 +26,7 @@ from gateway.rollout.policy import Mode
 from gateway.rules.load import Rules
 from gateway.server.channel import MessageError
 from gateway.server.messages import Apply, Ask, Counted, Drain, Finish, Leave
+from gateway.server.record_file import Recording
 from gateway.server.worker_slot import START_SECONDS, WorkerSlot
 from gateway.telemetry.metrics import Metrics, children_of
 from gateway.telemetry.reports import add
@@ -46,12 +47,22 @@ class WorkerPool:
     """The request server that is `count` processes."""
 
     def __init__(
-        self, count: int, rules: Rules, metrics: Metrics, log_level: str, log_format: str, *, has_lane: bool
+        self,
+        count: int,
+        rules: Rules,
+        metrics: Metrics,
+        log_level: str,
+        log_format: str,
+        *,
+        has_lane: bool,
+        recording: Recording | None = None,
     ) -> None:
         self._rules = rules
         self._modes: Mapping[str, Mode] = {}
         self._metrics = metrics
-        self._words = log_level, log_format, int(has_lane)
+        self._recording = recording
+        records = recording.per_second / count if recording is not None else 0
+        self._words = log_level, log_format, int(has_lane), records
         self._numbers = shared_file(count)
         self._slots = [WorkerSlot(own, SharedCounters.among(count, own, self._numbers)) for own in range(count)]
         self._turns = cycle(self._slots)
@@ -193,6 +204,8 @@ class WorkerPool:
                 slot.kill()
             while (message := await channel.hear()) is not None:
                 self._hear(slot, message)
+                if message.is_last:
+                    break
         except MessageError as error:
             _log.error("%s", error, exc_info=error, extra={"worker": slot.own})
             slot.kill()
@@ -227,6 +240,9 @@ class WorkerPool:
 
     def _hear(self, slot: WorkerSlot, message: Counted) -> None:
         add(self._metrics, message.report, self._rules.max_funds)
+        if self._recording is not None:
+            for line in message.recorded:
+                self._recording.file.add(line.encode())
         slot.silent = 0
         slot.in_flight = message.in_flight
         slot.answered = max(slot.answered, message.number)

@@ -91,6 +91,8 @@ class Metrics:
         )
         self.worker_restarts.labels()
 
+        self.records = counter("stage_gateway_records", "Requests recorded for replay, or lost.", ["result"])
+
     def _describe_configuration(self) -> None:
         counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
         self.config_info = gauge(

@@ -24,6 +24,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration: _Distributions
     upstream_duration: _Distributions
     unknown: list[Unknown]
+    records: _Counts
 
 
 def take(metrics: Metrics) -> Report:
@@ -37,6 +38,7 @@ def take(metrics: Metrics) -> Report:
         duration=metrics.duration.take(),
         upstream_duration=metrics.upstream_duration.take(),
         unknown=metrics.unknown_values.take(),
+        records=metrics.records.take(),
     )
     metrics.fund_validations.clear()
     metrics.funds.clear()
@@ -50,6 +52,7 @@ def add(metrics: Metrics, report: Report, max_funds: int) -> None:
         (metrics.errors, report.errors),
         (metrics.values, report.values),
         (metrics.requests, report.requests),
+        (metrics.records, report.records),
     ):
         for labels, amount in counts:
             counter.labels(*labels).inc(amount)

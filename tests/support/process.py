@@ -9,7 +9,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,13 @@ def configuration(portfolio: int, monte_carlo: int | None = None, **members: Any
 class Gateway:
     """A running gateway. Use it as a context; it ends with the context."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.file = folder / "gateway.json"
         self.state = folder / "state"
@@ -69,7 +75,10 @@ class Gateway:
             "STAGE_GATEWAY_STATE": str(self.state),
         }
         self.process = subprocess.Popen(
-            [COMMAND, "serve"], env={**inherited, **own, **(environment or {})}, stderr=subprocess.PIPE, text=True
+            [COMMAND, "serve", *options],
+            env={**inherited, **own, **(environment or {})},
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.lines: list[str] = []
         self._news = threading.Condition()
