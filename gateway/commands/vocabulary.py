@@ -11,6 +11,8 @@ from rich.table import Table
 from gateway.commands.asking import AdminOption, asked
 from gateway.commands.output import JsonOption, print_json, printable, say, show
 from gateway.errors import ConfigurationError
+from gateway.promotion.comparison import results_with
+from gateway.promotion.recorded import RecordedRequests
 from gateway.promotion.spellings import Decision, Ruling, Seen, merged, ruling, with_aliases
 from gateway.rules.load import load
 from gateway.settings import read_settings
@@ -39,6 +41,14 @@ def vocabulary(
             help="File whose aliases the printed ones go on from; default STAGE_GATEWAY_CONFIG or config/gateway.json.",
         ),
     ] = None,
+    record: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="File of serve --record; says what the aliases would change for the requests in it. May be repeated.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Show the values that are not canonical and came in at running gateways, as aliases to paste.
@@ -65,10 +75,12 @@ def vocabulary(
     inspected = sum(
         sum(endpoint["totals"].values()) for document in told.values() for endpoint in document["endpoints"].values()
     )
+    changes = {} if record is None else results_with(RecordedRequests(record), load(_file(config)), pasted)
     if as_json:
-        print_json(_as_document(rulings, pasted, base, inspected))
+        print_json({**_as_document(rulings, pasted, base, inspected), "byReplay": changes})
     else:
         _show(rulings, pasted, base, inspected)
+        _show_changes(changes)
         for address, document in told.items():
             if document["vocabulary"]["fingerprint"] != base.fingerprint:
                 say(f"{address}: has another vocabulary in force than the file that these aliases go on from", err=True)
@@ -80,7 +92,7 @@ def _base(config: Path | None, in_force: list[dict[str, Any]]) -> tuple[Vocabula
 
     Without a file, that of the gateways, if it is the default one. Raises ConfigurationError.
     """
-    file = config or read_settings().config
+    file = _file(config)
     try:
         rules = load(file)
     except ConfigurationError:
@@ -90,6 +102,10 @@ def _base(config: Path | None, in_force: list[dict[str, Any]]) -> tuple[Vocabula
             raise
         return Vocabulary(), {"canonical": canonical, "aliases": {}, "acceptAliases": False}
     return rules.policy.vocabulary, dict(rules.document["vocabulary"])
+
+
+def _file(config: Path | None) -> Path:
+    return config or read_settings().config
 
 
 def _added(pasted: dict[str, Any], base: Vocabulary) -> int:
@@ -169,7 +185,18 @@ def _told(rulings: list[tuple[Seen, Ruling]], inspected: int) -> list[str]:
         f"{whole} values of {inspected} inspected requests: {known} are aliases already,",
         f"{certain} would become aliases, {person} are for a person to decide.",
         "An alias is still a violation, of reason `alias`, while `acceptAliases` is false; with true it passes.",
+        "How many requests that is, --input FILE says, with a FILE of `stage-gateway serve --record FILE`.",
     ]
+
+
+def _show_changes(changes: dict[str, dict[str, int]]) -> None:
+    if not changes:
+        return
+    results = sorted({result for counts in changes.values() for result in counts})
+    table = Table("of the recorded requests", *(result.replace("_", " ") for result in results))
+    for name, counts in changes.items():
+        table.add_row(name, *(str(counts.get(result, 0)) for result in results))
+    show("", table)
 
 
 def _share(part: int, whole: int) -> str:

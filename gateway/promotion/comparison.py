@@ -3,6 +3,7 @@
 Pure. Everything is bounded, however long the record: what has no group of its own any more counts under "other".
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from gateway.promotion.replay import Candidate, Outcome, UntoldError
 from gateway.rollout.decision import Result
+from gateway.rules.load import Rules, parse
 from gateway.telemetry.records import Record
 
 _MOST_GROUPS = 1000
@@ -49,6 +51,30 @@ class Groups:
         """Return them, those first for which most changes, and without those that are refused neither way."""
         found = [(name, tally) for name, tally in self.tallies.items() if tally.now or tally.then]
         return sorted(found, key=lambda item: (-item[1].more - item[1].fewer, -item[1].then, item[0]))
+
+
+def results_with(requests: Iterable[Record], rules: Rules, vocabulary: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return how many recorded requests come to each result under a configuration, as it is and with a vocabulary.
+
+    Those of which that cannot be told count as `not_told`.
+    """
+    accepting = {**vocabulary, "acceptAliases": True}
+    document = {**rules.document, "vocabulary": vocabulary}
+    tried = {
+        "as they are": rules,
+        "with the aliases": parse(json.dumps(document), authorities=rules.authorities),
+        "with the aliases and acceptAliases": parse(
+            json.dumps({**document, "vocabulary": accepting}), authorities=rules.authorities
+        ),
+    }
+    comparisons = {name: Comparison(Candidate(candidate), 0) for name, candidate in tried.items()}
+    for record in requests:
+        for comparison in comparisons.values():
+            comparison.take(record)
+    return {
+        name: {**one.then, **({"not_told": untold} if (untold := sum(one.untold.values())) else {})}
+        for name, one in comparisons.items()
+    }
 
 
 class Comparison:

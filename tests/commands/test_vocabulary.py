@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from support.clock import eventually
 from support.process import Gateway, Serve, configuration
 from support.prometheus import free_port
 from support.upstream import RecordingUpstream
@@ -90,3 +91,22 @@ def test_gateway_that_is_not_there(gateways: list[Gateway], tmp_path: Path) -> N
         assert main(["vocabulary", *words]) == 3
     assert away in err.getvalue()
     assert "Series.A" in out.getvalue()
+
+
+def test_what_aliases_would_change(recorder: RecordingUpstream, tmp_path: Path) -> None:
+    """With a record, the command says what the aliases alone would change, and what they would with acceptAliases."""
+    file = tmp_path / "record"
+    options = ["--record", str(file), "--record-per-second", "1000"]
+    with Gateway(tmp_path, configuration(recorder.port, dryRun=True), options=options) as gateway:
+        for value in ("Series.A", "Series A", "seriesc", "seed"):
+            exchange(gateway.port, request("POST", f"/api/funds/7/companies?stage={quote(value)}"))
+        eventually(lambda: len(file.read_bytes().splitlines()) == 4)
+        code, out, _ = run([gateway], "--input", str(file), "--json")
+        assert code == 0
+        assert json.loads(out)["byReplay"] == {
+            "as they are": {"would_reject": 3, "pass": 1},
+            "with the aliases": {"would_reject": 3, "pass": 1},
+            "with the aliases and acceptAliases": {"would_reject": 1, "pass": 3},
+        }
+        code, out, _ = run([gateway], "--input", str(file))
+        assert (code, "with the aliases and acceptAliases" in out) == (0, True)
