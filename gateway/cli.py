@@ -21,6 +21,7 @@ from gateway.commands.groups import Command, group
 from gateway.commands.readiness import readiness
 from gateway.commands.replay import replay
 from gateway.commands.rollback import rollback
+from gateway.commands.rollout import rollout_commands
 from gateway.commands.serving import demo, serve
 from gateway.commands.vocabulary import vocabulary
 from gateway.errors import GatewayError
@@ -72,6 +73,7 @@ def command_line() -> typer.Typer:
         "readiness": readiness,
         "rollback": rollback,
         "replay": replay,
+        "rollout": rollout_commands(),
         **database_commands(),
     }
     return group(_ABOUT, commands, _common)

@@ -1,28 +1,41 @@
 """`stage-gateway check` and `schema`: whether a configuration file is good, and what one may hold."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.commands.environment import ConfigOption, settings_with
+from gateway.commands.measuring import plan_of
 from gateway.commands.output import JsonOption, print_json, say
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.promotion import model as plan_model
+from gateway.promotion.plan import Plan
 from gateway.rules import model
-from gateway.rules.load import load, warnings
-from gateway.settings import unread_variables
+from gateway.rules.load import Rules, load, warnings
+from gateway.settings import Settings, unread_variables
 
 
 def check(
     config: ConfigOption = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="Plan of the rollout; default STAGE_GATEWAY_PLAN or config/rollout.json, where it is there.",
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the file with all its defaults.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the configuration file: every error at once, and settings that cannot take effect.
+    """Check the configuration file, and the plan of the rollout: every error at once, and settings without effect.
 
     Example: stage-gateway check --config config/phases/1-baseline.json --print
     """
     settings = settings_with(config=config)
-    rules = load(settings.config, dry_run=settings.dry_run)
+    found, rules = _checked(settings, plan)
     vain = [*warnings(rules, dry_run=settings.dry_run), *unread_variables(os.environ)]
     vocabulary = rules.policy.vocabulary.fingerprint
     if as_json:
@@ -31,6 +44,7 @@ def check(
             "config": rules.fingerprint,
             "warnings": vain,
             "vocabulary": vocabulary,
+            "plan": None if found is None else {"source": found.source, "steps": [step.name for step in found.steps]},
         }
         print_json({**report, "document": dict(rules.document)} if show else report)
         return
@@ -40,11 +54,32 @@ def check(
         print_json(dict(rules.document))
     else:
         say(f"{rules.source}: good (configuration {rules.fingerprint}, vocabulary {vocabulary})")
+        if found is not None:
+            say(f"{found.source}: good ({len(found.steps)} steps)")
 
 
-def schema() -> None:
-    """Print the JSON Schema of the configuration file.
+def _checked(settings: Settings, plan: Path | None) -> tuple[Plan | None, Rules]:
+    """Return the plan, None where there is none, and the rules. Raises ConfigurationError with the faults of both."""
+    faults = []
+    found, rules = None, None
+    try:
+        rules = load(settings.config, dry_run=settings.dry_run)
+    except ConfigurationError as error:
+        faults.append(error)
+    try:
+        found = plan_of(settings, plan)
+    except ConfigurationError as error:
+        faults.append(error)
+    if faults or rules is None:
+        raise faults[0] if len(faults) == 1 else GatewayError("\n".join(map(str, faults)))
+    return found, rules
 
+
+def schema(plan: Annotated[bool, typer.Option("--plan", help="That of the plan of a rollout.")] = False) -> None:
+    """Print the JSON Schema of the configuration file, or of the plan.
+
+    \b
     Example: stage-gateway schema > config/gateway.schema.json
-    """
-    print_json(model.schema())
+             stage-gateway schema --plan > config/rollout.schema.json
+    """  # noqa: D301 - the mark for lines that are not to be wrapped
+    print_json(plan_model.schema() if plan else model.schema())

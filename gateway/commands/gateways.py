@@ -87,19 +87,26 @@ def _change(
     if mode not in {"warn", "off"}:
         cure = "'warn' or 'off'; an endpoint is only made stricter in the configuration file"
         raise typer.BadParameter(f"got {mode!r}, expected {cure}", param_hint="MODE")
-    return {"endpoint": endpoint, "mode": mode, "reason": why(reason or ""), "by": by, "seconds": _seconds(duration)}
+    return {
+        "endpoint": endpoint,
+        "mode": mode,
+        "reason": why(reason or ""),
+        "by": by,
+        "seconds": seconds_of(duration, "--for"),
+    }
 
 
 def _in_mode(mode: str | None) -> str:
     return "no endpoint now" if mode is None else f"in {mode}"
 
 
-def _seconds(duration: str | None) -> float | None:
+def seconds_of(duration: str | None, option: str) -> float | None:
+    """Return a duration that an option was given in seconds, None for none. Raises typer.BadParameter."""
     if duration is None:
         return None
     match = _DURATION.fullmatch(duration.strip())
     if match is None or float(match[1]) == 0:
-        raise typer.BadParameter(f"got {duration!r}, expected a time such as 90s, 30m, 4h or 2d", param_hint="--for")
+        raise typer.BadParameter(f"got {duration!r}, expected a time such as 90s, 30m, 4h or 2d", param_hint=option)
     return float(match[1]) * _SECONDS[match[2]]
 
 

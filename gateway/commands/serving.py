@@ -1,5 +1,8 @@
 """`stage-gateway serve` and `demo`: run a gateway until it is told to end."""
 
+import logging
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +10,12 @@ import typer
 
 from gateway.commands.environment import ConfigOption, run, settings_with
 from gateway.commands.output import say
+from gateway.errors import ConfigurationError
+from gateway.promotion.loading import load_plan
 from gateway.rules.load import load
 from gateway.telemetry.logs import set_up
+
+_log = logging.getLogger("gateway.plan")
 
 # What carries HTTP is imported when a command runs: it takes longer than all the rest of a short command.
 
@@ -41,9 +48,23 @@ def serve(
     options = None if record is None else RecordingOptions(record, record_per_second, record_bytes)
 
     async def work() -> None:
-        await App(settings, load(settings.config, dry_run=settings.dry_run), options).run()
+        rules = load(settings.config, dry_run=settings.dry_run)
+        await App(settings, rules, options, partial(_steps, settings.plan)).run()
 
     run(work())
+
+
+def _steps(file: Path) -> Mapping[str, tuple[str, int]]:
+    """Return phase and number of the plan's steps, by their fingerprints; none without a plan that is good."""
+    if not file.exists():
+        return {}
+    try:
+        plan = load_plan(file)
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            _log.warning("%s", line)
+        return {}
+    return {step.fingerprint: (step.phase, step.number) for step in plan.steps}
 
 
 def demo(

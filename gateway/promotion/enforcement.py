@@ -1,7 +1,7 @@
 """How strictly a configuration treats each endpoint, and whether another one is stricter or weaker. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.rollout.endpoints import Endpoint
 from gateway.rollout.policy import Mode, Operation, stricter
@@ -56,12 +56,40 @@ def weakened(before: Rules, after: Rules) -> Iterator[str]:
         if endpoint is not None and endpoint.operation is not Operation.READ and new.falls_below(old):
             yield f"{pattern} falls from {_told(old)} to {_told(new)}"
     for pattern, endpoint in before.endpoints.endpoints.items():
-        if endpoint.operation is Operation.READ or pattern not in after.endpoints.endpoints:
-            continue
-        looked_at = after.document["endpoints"][pattern]["stages"]
-        for location in before.document["endpoints"][pattern]["stages"]:
-            if location not in looked_at:
-                yield f"{pattern} is no longer inspected at {_place(location)}"
+        if endpoint.operation is not Operation.READ and pattern in after.endpoints.endpoints:
+            old, new = before.document["endpoints"][pattern], after.document["endpoints"][pattern]
+            for line in _overlooked(old, new):
+                yield f"{pattern} {line}"
+
+
+def tightened(before: Rules, after: Rules) -> Iterator[str]:
+    """Yield one line for each way in which the second configuration refuses what the first did not."""
+    for pattern in raised(before, after):
+        yield f"{pattern} is enforced more"
+    for pattern, found in enforcement(after).items():
+        if found.percent > 0 and pattern in before.endpoints.endpoints:
+            old, new = before.document["endpoints"][pattern], after.document["endpoints"][pattern]
+            for _ in _overlooked(new, old):
+                yield f"{pattern} is inspected more"
+    was, now = before.policy.vocabulary, after.policy.vocabulary
+    if set(was.canonical) - set(now.canonical):
+        yield "the vocabulary has fewer canonical values"
+    if was.accept_aliases and (not now.accept_aliases or was.aliases.items() - now.aliases.items()):
+        yield "the vocabulary accepts fewer aliases"
+
+
+def _overlooked(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the second look at an endpoint's requests no longer finds."""
+    looked_at = [{**location, "required": False} for location in after["stages"]]
+    for location in before["stages"]:
+        if {**location, "required": False} not in looked_at:
+            yield f"is no longer inspected at {_place(location)}"
+        elif location["required"] and location not in after["stages"]:
+            yield f"no longer requires {_place(location)}"
+    old, new = before["weightTolerance"], after["weightTolerance"]
+    if old is not None and (new is None or new > old):
+        tolerated = "are no longer looked at" if new is None else f"may differ by {new:g}, not {old:g}"
+        yield f"is inspected less: its weights {tolerated}"
 
 
 def _pairs(before: Rules, after: Rules) -> Iterator[tuple[str, Enforcement, Enforcement]]:

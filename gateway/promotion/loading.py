@@ -6,8 +6,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from gateway.errors import ConfigurationError
-from gateway.faults import did_you_mean, members_of, path_of, type_problems
+from gateway.faults import did_you_mean, members_of, path_of, quoted, shown, type_problems
 from gateway.promotion import model
+from gateway.promotion.gates import ALERTS
 from gateway.promotion.plan import PhaseFile, Plan, gates_of, steps_of
 from gateway.rules.load import parse, read
 
@@ -17,7 +18,7 @@ def load_plan(path: Path) -> Plan:
     file = _file(path)
     phases, problems = _phases(path, file)
     steps, faults = steps_of(gates_of(file.gates), phases)
-    problems += [*faults, *_unknown_endpoints(file, phases)]
+    problems += [*faults, *_unknown_names(file, phases)]
     if problems:
         raise ConfigurationError(str(path), problems)
     return Plan(str(path), tuple(steps), file.verify_report)
@@ -45,14 +46,18 @@ def _phases(path: Path, file: model.File) -> tuple[list[PhaseFile], list[str]]:
     return found, problems
 
 
-def _unknown_endpoints(file: model.File, phases: Sequence[PhaseFile]) -> Iterator[str]:
-    """Yield the endpoints that gates name and no phase has."""
-    known = {pattern for phase in phases for pattern in phase.rules.endpoints.endpoints}
-    if len(phases) < len(file.phases):
-        return  # the others may be of a phase that cannot be read
+def _unknown_names(file: model.File, phases: Sequence[PhaseFile]) -> Iterator[str]:
+    """Yield the alerts that gates name and that there are not, and the endpoints that no phase has."""
     named = [(("gates",), file.gates), *((("phases", n, "gates"), phase.gates) for n, phase in enumerate(file.phases))]
+    known = {pattern for phase in phases for pattern in phase.rules.endpoints.endpoints}
     for steps, gates in named:
-        for pattern in (gates.min_validations_of or {}) if gates is not None else ():
+        for number, name in enumerate((gates.alerts if gates is not None else None) or ()):
+            if name not in ALERTS:
+                place = path_of([*steps, "alerts", number])
+                yield f"{place}: got {shown(name)}, expected one of {quoted(ALERTS)}{did_you_mean(name, ALERTS)}"
+        if len(phases) < len(file.phases):
+            continue  # the endpoints may be of a phase that cannot be read
+        for pattern in (gates.min_validations_of if gates is not None else None) or ():
             if pattern not in known:
                 place = path_of([*steps, "minValidationsOf", pattern])
                 hint = did_you_mean(pattern, known)

@@ -6,10 +6,8 @@ The descriptions here are the ones of the published schema (`config/rollout.sche
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field
 
-from gateway.faults import did_you_mean, quoted
-from gateway.promotion.gates import ALERTS
 from gateway.rules.model import Count, Member, Percent, Seconds
 
 _SHARE = "in percent of the validations"
@@ -46,14 +44,6 @@ class Gates(Member):
         description="The last report of verify must have passed, under this vocabulary, after the last run of the "
         "migration. Default: false.",
     )
-
-    @field_validator("alerts")
-    @classmethod
-    def _are_known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in names or ():
-            if name not in ALERTS:
-                raise ValueError(f"names of alerts: {quoted(ALERTS)}{did_you_mean(name, ALERTS)}")
-        return names
 
 
 class Phase(Member):

@@ -61,9 +61,14 @@ class Plan:
         """Return the step whose configuration this is, None when it is none's."""
         return next((step for step in self.steps if step.fingerprint == fingerprint), None)
 
-    def like(self, found: Mapping[str, Enforcement]) -> Step | None:
-        """Return the step that enforces just this: its file was changed otherwise. None when none or several do."""
+    def like(self, found: Mapping[str, Enforcement], *, write_only: bool | None = None) -> Step | None:
+        """Return the step that enforces just this: its file was changed otherwise. None when none or several do.
+
+        Of several it is the one that has `enforceWriteOnly` so.
+        """
         alike = [step for step in self.steps if enforcement(step.rules) == found]
+        if len(alike) > 1:
+            alike = [step for step in alike if step.rules.policy.enforce_write_only is write_only]
         return alike[0] if len(alike) == 1 else None
 
     def after(self, step: Step) -> Step | None:
@@ -107,7 +112,9 @@ def steps_of(gates: Gates, phases: Sequence[PhaseFile]) -> tuple[list[Step], lis
         place = path_of(["phases", found.index])
         faults = list(_climb_problems(found, place))
         problems += faults
-        if not faults:
+        if faults:  # what its file means is compared all the same, so that everything wrong is told at once
+            steps.append(Step(len(steps) + 1, found.name, None, found.text, found.rules, gates))
+        else:
             steps += _steps_of_phase(found, gates, len(steps))
     return steps, problems + list(_contradictions(steps))
 
@@ -178,13 +185,18 @@ def _with_percentages(found: PhaseFile, given: Mapping[str, float]) -> str:
         return found.text
     document: dict[str, Any] = json.loads(found.text)
     if set(lower) == set(_enforcing(found.rules)) and not _have_their_own(found.rules) and len({*lower.values()}) == 1:
-        document["enforcementPercent"] = next(iter(lower.values()))
+        document["enforcementPercent"] = _number(next(iter(lower.values())))
     else:
         defaults = {name: dict(endpoint) for name, endpoint in found.rules.document["endpoints"].items()}
         document.setdefault("endpoints", {n: _without_nothing(e) for n, e in defaults.items()})
         for pattern, percent in lower.items():
-            document["endpoints"][pattern]["enforcementPercent"] = percent
+            document["endpoints"][pattern]["enforcementPercent"] = _number(percent)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _number(percent: float) -> float:
+    """Return a percentage as people write it."""
+    return int(percent) if percent.is_integer() else percent
 
 
 def _have_their_own(rules: Rules) -> bool:

@@ -44,7 +44,8 @@ class Rules:
     """One configuration, compiled and frozen.
 
     `document` is the file with all its defaults; `fingerprint` is xxh3-64 of it. `routes` are (prefix in lower
-    case, upstream name), the longest first. `authorities` are the contents of the files named by `caFile`.
+    case, upstream name), the longest first. `authorities` are the contents of the files named by `caFile`. `rollout`
+    is the note of the step that the file was made as, for people alone: it is in neither document nor fingerprint.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Rules:
     limits: model.Limits
     max_funds: int
     authorities: Mapping[str, str]
+    rollout: Mapping[str, Any] | None = None
 
     def upstream_for(self, path: str) -> Upstream | None:
         """Return the upstream that takes a raw path, None when no route does; `*` (OPTIONS) goes as the root."""
@@ -177,7 +179,7 @@ def _compile(
     authorities: Mapping[str, str],
 ) -> Rules:
     # What is absent stays absent, so that a printed document is a file that loads.
-    document = file.model_dump(mode="json", by_alias=True, exclude={"schema_"}, exclude_none=True)
+    document = file.model_dump(mode="json", by_alias=True, exclude={"schema_", "rollout"}, exclude_none=True)
     document["routes"] = [route.model_dump(by_alias=True) for route in _routes(file)]
     for endpoint in document["endpoints"].values():
         endpoint.setdefault("weightTolerance", None)  # people take weights for checked unless this says not
@@ -205,7 +207,12 @@ def _compile(
         limits=file.limits,
         max_funds=file.metrics.max_funds,
         authorities=MappingProxyType(dict(authorities)),
+        rollout=None if file.rollout is None else MappingProxyType(_note(file.rollout)),
     )
+
+
+def _note(given: model.Rollout) -> Mapping[str, Any]:
+    return MappingProxyType(given.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def _routes(file: model.File) -> tuple[model.Route, ...]:

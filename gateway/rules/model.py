@@ -247,6 +247,28 @@ def default_routes() -> tuple[Route, ...]:
     return Route(prefix="/api/monte-carlo/", upstream="monteCarlo"), Route(prefix="/", upstream="portfolio")
 
 
+class Forced(Member):
+    """A step of a plan that was taken though its gate was not ready."""
+
+    step: Name = Field(description="Name of the step.")
+    reason: Name = Field(description="Why it was taken.")
+    by: Name
+    at: Name
+
+
+class Rollout(Member):
+    """Which step of a plan this file was made as. A note for people: nothing is decided by it."""
+
+    phase: Name
+    step: Annotated[int, Field(ge=1, le=LARGEST)] = Field(description="Number of the step in the plan.")
+    by: Name = Field(description="Who made the file.")
+    at: Name = Field(description="When.")
+    forced: tuple[Forced, ...] = Field(default=(), description="Steps up to this one that were taken by --force.")
+    stopped: Name | None = Field(
+        default=None, description="Why `rollout run` went back; it waits until a person takes a step."
+    )
+
+
 class File(Member):
     """The configuration of the stage gateway."""
 
@@ -280,6 +302,9 @@ class File(Member):
     )
     limits: Limits = Limits()
     metrics: Metrics = Metrics()
+    rollout: Rollout | None = Field(
+        default=None, description="Written by `rollout next` and `back`; no part of the configuration's fingerprint."
+    )
 
 
 def schema() -> dict[str, Any]:

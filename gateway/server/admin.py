@@ -139,6 +139,7 @@ class Admin:
                 "source": rules.source,
                 "fingerprint": rules.fingerprint,
                 "since": utc(self._active.since.began),
+                "rollout": None if rules.rollout is None else dict(rules.rollout),
             },
             "vocabulary": {
                 "fingerprint": rules.policy.vocabulary.fingerprint,

@@ -20,7 +20,7 @@ from gateway import __version__
 from gateway.errors import GatewayError, cause_of
 from gateway.proxy.recorder import Recorder
 from gateway.rules.load import Rules, warnings
-from gateway.server.active_configuration import ActiveConfiguration
+from gateway.server.active_configuration import ActiveConfiguration, Steps
 from gateway.server.admin import Admin
 from gateway.server.entrance import AdminServer
 from gateway.server.in_process_server import InProcessServer
@@ -42,10 +42,17 @@ _STILL_ACCEPTING_SHARE = 1 / 6  # of drainSeconds: 5 s of the default 30
 class App:
     """One gateway process. `rules` are those that `settings.config` held at the start.
 
-    `record` is where and how much of the requests is recorded, None for not at all. Raises GatewayError.
+    `record` is where and how much of the requests is recorded, None for not at all; `steps` reads the plan, None where
+    there is none to be followed. Raises GatewayError.
     """
 
-    def __init__(self, settings: Settings, rules: Rules, record: RecordingOptions | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        record: RecordingOptions | None = None,
+        steps: Callable[[], Steps] | None = None,
+    ) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -57,7 +64,7 @@ class App:
         self.request_server = _request_server(settings, rules, metrics, self._recording)
         self._active = active = ActiveConfiguration(self.request_server, rules, metrics)
         self._sync = OverrideSync(active.overrides, store_of(settings))
-        self._reloader = Reloader(settings.config, settings.dry_run, active, metrics)
+        self._reloader = Reloader(settings.config, settings.dry_run, active, metrics, steps)
         overrides = OverrideService(active, self._sync)
         token = ensure_token(settings)
         self._admin = Admin(self.request_server, active, self._reloader, overrides, metrics, token, settings.admin_host)
@@ -80,6 +87,7 @@ class App:
         await self.request_server.start(public)
         await web.SockSite(admin_runner, admin).start()
         self._catch_signals()
+        self._reloader.read_plan()
         watching = asyncio.create_task(self._reloader.watch()) if settings.watch_config else None
         ports = (public.getsockname()[1], admin.getsockname()[1])
         rules = self._active.rules

@@ -8,6 +8,7 @@ import orjson
 from gateway.errors import GatewayError, UnreachableError, cause_of
 
 _SECONDS = 10
+_DOCUMENTS = (200, 422)  # a reload that failed is a 422 with the status
 _EXAMPLE = "http://127.0.0.1:8081"
 _NAME_IT = "; name the gateway's own with STAGE_GATEWAY_ADMIN_TOKEN_FILE, or the STATE folder where it is kept"
 
@@ -34,6 +35,14 @@ async def send_mode(
     return await _call(address, "POST", "/-/mode", token, "override", orjson.dumps(change), seconds)
 
 
+async def send_reload(address: str, token: str | None, seconds: float = _SECONDS) -> dict[str, Any]:
+    """Let the gateway read its file again, and return `/status`, of which `lastReload` says what came of it.
+
+    Raises UnreachableError, CallRefusedError.
+    """
+    return await _call(address, "POST", "/-/reload", token, "endpoints", seconds=seconds)
+
+
 async def _call(
     address: str,
     method: str,
@@ -43,7 +52,7 @@ async def _call(
     body: bytes | None = None,
     seconds: float = _SECONDS,
 ) -> dict[str, Any]:
-    """Return the answer, a document with `member` in it."""
+    """Return the answer, a document with `member` in it; a file that cannot be read again is told in one, too."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"{address.rstrip('/')}{path}"
     try:
@@ -55,7 +64,7 @@ async def _call(
             if response.content_type == "application/problem+json":
                 cure = _NAME_IT if response.status == 401 else ""
                 raise CallRefusedError(f"{url}: {document['detail']}{cure}")
-            if response.status != 200:
+            if response.status not in _DOCUMENTS:
                 raise UnreachableError(f"{url}: answered {response.status}, expected the admin port of a gateway")
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise UnreachableError(f"{url}: cannot be asked: is no address, expected one such as {_EXAMPLE}") from error

@@ -36,7 +36,8 @@ class CallError(GatewayError):
 class ModeCall(BaseModel):
     """A person's change: `mode` null lets go of the endpoint, `seconds` is how long it is held.
 
-    With `rehearse` everything is checked that the change needs, and nothing is changed.
+    With `rehearse` everything is checked that the change needs, and nothing is changed. `ifFree` holds an endpoint only
+    where nothing holds it; `ifReason` lets go only of what a person holds for this reason, of no alert's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +48,8 @@ class ModeCall(BaseModel):
     by: _Words = "unknown"
     seconds: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
     rehearse: StrictBool = False  # anything but `true` must not pass for a change that was meant
+    if_free: StrictBool = Field(default=False, alias="ifFree")
+    if_reason: _Words | None = Field(default=None, alias="ifReason")
 
 
 class _Alert(BaseModel):
@@ -107,16 +110,20 @@ class OverrideService:
         if call.rehearse:
             problem = await self._sync.rehearse()
             return {**self._in_force(call.endpoint), "rehearsed": True, "storeError": problem}
-        if call.mode is None:
-            self._overrides.clear(call.endpoint, call.by)
-        else:
-            now = time.time()
-            until = None if call.seconds is None else now + call.seconds
-            self._overrides.set(
-                call.endpoint, Source.PERSON, Override(Mode(call.mode), str(call.reason), call.by, now, until)
-            )
+        self._change(call, endpoint)
         stored = await self._sync.flush()
         return {**self._in_force(call.endpoint), "stored": stored}
+
+    def _change(self, call: ModeCall, endpoint: Endpoint | None) -> None:
+        if call.mode is None and call.if_reason is not None:
+            self._overrides.let_go(call.endpoint, call.if_reason, call.by)
+        elif call.mode is None:
+            self._overrides.clear(call.endpoint, call.by)
+        elif not (call.if_free and endpoint is not None and self._overrides.of(endpoint)):
+            now = time.time()
+            until = None if call.seconds is None else now + call.seconds
+            override = Override(Mode(call.mode), str(call.reason), call.by, now, until)
+            self._overrides.set(call.endpoint, Source.PERSON, override)
 
     def _in_force(self, pattern: str) -> dict[str, Any]:
         """Return what an endpoint is under now; it may be gone, and others may come while the store is written."""

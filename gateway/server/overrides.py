@@ -143,6 +143,17 @@ class Overrides:
             self._tell("override cleared", *key, None, clearedBy=by)
         self._changed()
 
+    def let_go(self, pattern: str, reason: str, by: str) -> bool:
+        """Let go of what a person holds for just this reason, and of nothing else; returns whether that was held."""
+        override = self._held.get((pattern, Source.PERSON))
+        if override is None or override.reason != reason:
+            return False
+        del self._held[pattern, Source.PERSON]
+        self.pending[pattern, Source.PERSON] = None
+        self._tell("override cleared", pattern, Source.PERSON, override, clearedBy=by)
+        self._changed()
+        return True
+
     def take_over(self, stored: OverrideTable, *, whole: bool = True) -> None:
         """Make what is stored, and what is still to be stored, all that is held.
 

@@ -111,17 +111,31 @@ class Metrics:
         self.enforcement_percent = gauge(
             "stage_gateway_enforcement_percent", "Share of requests enforced, in force.", ["endpoint"]
         )
+        self.rollout_step = gauge(
+            "stage_gateway_rollout_step", "Number of the step of the plan that is in force.", ["phase"]
+        )
         self.dry_run = gauge("stage_gateway_dry_run", "1 while dry run is on.")
 
     def expose(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def describe(self, rules: Rules, modes: Mapping[str, Mode], holders: Mapping[str, Mapping[str, bool]]) -> None:
+    def describe(
+        self,
+        rules: Rules,
+        modes: Mapping[str, Mode],
+        holders: Mapping[str, Mapping[str, bool]],
+        step: tuple[str, int] | None = None,
+    ) -> None:
         """Make the gauges that describe what is in force say so.
 
-        `modes` are those in force by endpoint, `holders` say by which source each endpoint is held.
+        `modes` are those in force by endpoint, `holders` say by which source each endpoint is held. `step` is the one
+        of the plan, as its phase and number, None where it is none.
         """
+        self.rollout_step.clear()
+        if step is not None:
+            phase, number = step
+            self.rollout_step.labels(phase).set(number)
         self.config_info.clear()
         self.config_info.labels(rules.fingerprint, rules.policy.vocabulary.fingerprint, __version__).set(1)
         self.dry_run.set(rules.policy.dry_run)
