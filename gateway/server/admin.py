@@ -90,9 +90,10 @@ class Admin:
         return web.Response(body=self._metrics.expose(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def status(self, request: web.BaseRequest) -> web.Response:
-        """Return what is in force; the values that came in only to who may see them."""
+        """Return what is in force; the whole configuration, and the values that came in, only to who may see them."""
         document = await self._status()
         if self._is_of_this_host(request) or self._is_authorised(request):
+            document["config"]["document"] = dict(self._active.rules.document)
             document["unknownValues"] = [unknown.as_document() for unknown in self._metrics.unknown_values.top(_TOP)]
         return answer_json(document)
 

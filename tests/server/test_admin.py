@@ -114,13 +114,16 @@ HOSTS = [
 
 @pytest.mark.parametrize(("host", "shown"), HOSTS)
 def test_page_of_another_name_sees_no_values(host: str, shown: bool, gateway: Gateway) -> None:
-    """On loopback the values are shown only under an address or `localhost`: a page's own name may lead here too."""
+    """On loopback values and configuration are shown only under an address or `localhost`, not to a page's name."""
     head = f"GET /status HTTP/1.1\r\nHost: {host.format(port=gateway.admin)}\r\n"
     answer = exchange(gateway.admin, f"{head}\r\n".encode())
     assert answer.status == 200
-    assert ("unknownValues" in json.loads(answer.body)) is shown
+    without = json.loads(answer.body)
+    assert ("unknownValues" in without, "document" in without["config"]) == (shown, shown)
     with_token = exchange(gateway.admin, f"{head}Authorization: Bearer {gateway.token()}\r\n\r\n".encode())
-    assert "unknownValues" in json.loads(with_token.body)
+    told = json.loads(with_token.body)
+    assert "unknownValues" in told
+    assert told["config"]["document"] == dict(load(gateway.file).document)
 
 
 MALFORMED = [
