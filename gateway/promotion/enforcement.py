@@ -55,10 +55,11 @@ def weakened(before: Rules, after: Rules) -> Iterator[str]:
         endpoint = before.endpoints.endpoints.get(pattern) or _answering(before, pattern)
         if endpoint is not None and endpoint.operation is not Operation.READ and new.falls_below(old):
             yield f"{pattern} falls from {_told(old)} to {_told(new)}"
-    for pattern, endpoint in before.endpoints.endpoints.items():
-        if endpoint.operation is not Operation.READ and pattern in after.endpoints.endpoints:
-            old, new = before.document["endpoints"][pattern], after.document["endpoints"][pattern]
-            for line in _overlooked(old, new):
+    for pattern in {**before.endpoints.endpoints, **after.endpoints.endpoints}:
+        endpoint, other = _answering(before, pattern), _answering(after, pattern)
+        if endpoint is not None and other is not None and endpoint.operation is not Operation.READ:
+            looks, then = before.document["endpoints"][endpoint.pattern], after.document["endpoints"][other.pattern]
+            for line in _overlooked(looks, then):
                 yield f"{pattern} {line}"
 
 
