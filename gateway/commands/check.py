@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.against import AgainstOption, compare
 from gateway.commands.environment import ConfigOption, settings_with
 from gateway.commands.measuring import plan_of
 from gateway.commands.output import JsonOption, print_json, say
@@ -28,12 +29,22 @@ def check(
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the file with all its defaults.")] = False,
+    against: AgainstOption = None,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Check the configuration file, and the plan of the rollout: every error at once, and settings without effect.
 
+    With --against, tell also what it would change on running gateways, and whether it may. Exit 1 when it may not:
+    it enforces more than the figures allow, protects writes less, drops an endpoint that has traffic, chooses other
+    requests, changes the vocabulary of a migration under way, or the gateways differ. Exit 3 when one cannot be
+    reached.
+
+    \b
     Example: stage-gateway check --config config/phases/1-baseline.json --print
-    """
+             stage-gateway check --config config/phases/a-portfolio.json --against http://127.0.0.1:8081
+    """  # noqa: D301 - the mark for lines that are not to be wrapped
+    if show and against:
+        raise typer.BadParameter("either prints the file or compares it", param_hint="--against")
     settings = settings_with(config=config)
     found, rules = _checked(settings, plan)
     vain = [*warnings(rules, dry_run=settings.dry_run), *unread_variables(os.environ)]
@@ -46,8 +57,10 @@ def check(
             "vocabulary": vocabulary,
             "plan": None if found is None else {"source": found.source, "steps": [step.name for step in found.steps]},
         }
+        if against:
+            return compare(settings, rules, found, against, report)
         print_json({**report, "document": dict(rules.document)} if show else report)
-        return
+        return 0
     for warning in vain:
         say(f"warning: {warning}", err=True)
     if show:
@@ -56,6 +69,7 @@ def check(
         say(f"{rules.source}: good (configuration {rules.fingerprint}, vocabulary {vocabulary})")
         if found is not None:
             say(f"{found.source}: good ({len(found.steps)} steps)")
+    return compare(settings, rules, found, against, None) if against else 0
 
 
 def _checked(settings: Settings, plan: Path | None) -> tuple[Plan | None, Rules]:
