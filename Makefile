@@ -63,6 +63,9 @@ peers:
 	@{ command -v promtool && command -v amtool && command -v prometheus-alertmanager; } >/dev/null || \
 		{ apt-get update && apt-get install -y --no-install-recommends prometheus prometheus-alertmanager; } || \
 		echo "Prometheus or Alertmanager is missing: the tests of rules and alerts are skipped" >&2
+	@{ command -v curl && command -v jq; } >/dev/null || \
+		{ apt-get update && apt-get install -y --no-install-recommends curl jq; } || \
+		echo "curl or jq is missing: the test that follows the runbook is skipped" >&2
 	@command -v redis-server >/dev/null || \
 		{ apt-get update && apt-get install -y --no-install-recommends redis-server; } || \
 		echo "Redis is missing: the tests of overrides that replicas share are skipped" >&2
@@ -92,7 +95,6 @@ kubernetes:
 		cp $$phase deploy/kubernetes/overlays/$$(basename $$phase .json)/gateway.json; done
 	cp config/migration.json deploy/kubernetes/migration/
 	cp config/phases/2.5-migration.json deploy/kubernetes/migration/gateway.json
-	cp config/rollout.json config/phases/*.json deploy/kubernetes/rollout/
 
 rules: $(READY)
 	$(BIN)/python deploy/prometheus/generate.py

@@ -1,7 +1,9 @@
-"""The runbook has what every alert links to."""
+"""The runbook has what every alert links to, and everything that a phase of the plan needs."""
 
+import json
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from support.deployed import dashboard, rules
@@ -11,6 +13,8 @@ SECTIONS = re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", (DEPLOY / "runbook.md")
 NAMES = sorted({rule["alert"] for rule in rules() if "alert" in rule})
 
 DEMOTED = {"StageValidatorErrors", "StageOverrideActive"}
+PHASES = {heading: text for heading, text in SECTIONS if heading.startswith("Phase ")}
+[MODES] = [heading for heading, _ in SECTIONS if heading.startswith("Modes")]
 
 
 def anchor(heading: str) -> str:
@@ -31,19 +35,34 @@ def test_every_link_of_an_alert_leads_to_its_section() -> None:
 
 
 def test_no_section_is_about_an_alert_that_is_gone() -> None:
-    """Every section but the one about modes is an alert's, and each alert has one."""
-    headings = [heading for heading, _ in SECTIONS]
-    assert sorted(headings[1:]) == NAMES
-    assert headings[0].startswith("Modes")
+    """Every section that is named as an alert is about one that there is, and each alert has one."""
+    assert sorted(heading for heading, _ in SECTIONS if heading.startswith("Stage")) == NAMES
+
+
+def test_phases_of_the_plan_are_walked_in_its_order() -> None:
+    """The files that the sections of the phases name are those of the plan, in its order."""
+    plan = json.loads((DEPLOY.parent / "config" / "rollout.json").read_text())
+    named = re.compile(r"^\*\*File\*\* `([^`]+)`", re.MULTILINE)
+    found = dict.fromkeys(name for text in PHASES.values() for name in named.findall(text))
+    assert list(found) == [Path(phase["file"]).name for phase in plan["phases"]]
+
+
+@pytest.mark.parametrize("heading", PHASES)
+def test_every_phase_has_gates_and_a_way_back(heading: str) -> None:
+    """A phase says its file, what to do and to watch and how to go back; its gates are commands with their answers."""
+    said = re.split(r"^\*\*(File|Entry|Do|Watch|Exit|Back)\*\*", PHASES[heading], flags=re.MULTILINE)
+    assert list(dict.fromkeys(said[1::2])) == ["File", "Entry", "Do", "Watch", "Exit", "Back"]
+    parts = dict(zip(said[1::2], said[2::2], strict=True))
+    for gate in ("Entry", "Exit"):
+        assert re.search(r"^# exits \d: \S", parts[gate], re.MULTILINE), gate
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "Invalid" in name or name in DEMOTED])
 def test_a_demotion_can_be_undone_and_made_to_last(name: str) -> None:
     """A section about a demotion leads to how it is cleared, and how it is made permanent in the file."""
-    heading, text = SECTIONS[0]
-    assert f"](#{anchor(heading)})" in dict(SECTIONS)[name].partition("**Back**")[2]
+    assert f"](#{anchor(MODES)})" in dict(SECTIONS)[name].partition("**Back**")[2]
     for part in ("**Make a demotion permanent**", "`endpointMode`", "mode --clear ENDPOINT", "stage-gateway check"):
-        assert part in text
+        assert part in dict(SECTIONS)[MODES]
 
 
 @pytest.mark.parametrize("name", NAMES)
