@@ -95,6 +95,7 @@ kubernetes:
 		cp $$phase deploy/kubernetes/overlays/$$(basename $$phase .json)/gateway.json; done
 	cp config/migration.json deploy/kubernetes/migration/
 	cp config/phases/2.5-migration.json deploy/kubernetes/migration/gateway.json
+	cp config/rollout.json config/phases/*.json deploy/kubernetes/rollout/
 
 rules: $(READY)
 	$(BIN)/python deploy/prometheus/generate.py

@@ -6,11 +6,12 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from gateway.commands.output import say
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UnreachableError, cause_of
 from gateway.settings import Settings, read_settings
 
 AdminOption = Annotated[
@@ -18,8 +19,8 @@ AdminOption = Annotated[
     typer.Option(
         "--admin",
         metavar="URL",
-        help="Admin port of a running gateway, as http://127.0.0.1:8081; may be repeated. "
-        "Default: STAGE_GATEWAY_ADMIN_HOST and _ADMIN_PORT.",
+        help="Admin port of a running gateway, as http://127.0.0.1:8081; may be repeated; "
+        "dns+http://name:8081 is every one that the name leads to. Default: STAGE_GATEWAY_ADMIN_HOST and _ADMIN_PORT.",
     ),
 ]
 
@@ -53,7 +54,22 @@ def asked(
 
 def addresses(admin: list[str] | None, settings: Settings) -> list[str]:
     """Return the admin ports that a command is about, each once: those named, else the one of these settings."""
-    return list(dict.fromkeys(admin or [own_address(settings)]))
+    named = admin or [own_address(settings)]
+    return list(dict.fromkeys(one for address in named for one in _behind(address)))
+
+
+def _behind(address: str) -> list[str]:
+    """Return the address itself, or those that a name has now (`dns+http://name:port`): replicas come and go."""
+    if not address.startswith("dns+"):
+        return [address]
+    parts = urlsplit(address.removeprefix("dns+"))
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:
+        cause = cause_of(error) if isinstance(error, OSError) else "its port is no number"
+        raise UnreachableError(f"{address}: cannot be looked up: {cause}; name the admin port with --admin") from error
+    hosts = (f"[{where[0]}]" if family is socket.AF_INET6 else str(where[0]) for family, *_, where in found)
+    return sorted({f"{parts.scheme}://{host}:{parts.port or 80}" for host in hosts})
 
 
 def why(reason: str) -> str:

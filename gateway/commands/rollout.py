@@ -172,8 +172,9 @@ def _way(settings: Settings, admin: list[str] | None, **given: Any) -> "Way":
 
     plan = load_plan(settings.plan)
     fleet = Fleet(tuple(addresses(admin, settings)), read_token(settings))
+    named = list(fleet.addresses) if admin else None  # which a figure's source may do without
     tell = partial(say, err=True)
-    return Way(plan, fleet, settings.config, partial(measure, settings, admin, plan), tell, **given)
+    return Way(plan, fleet, settings.config, partial(measure, settings, named, plan), tell, **given)
 
 
 def _tell(work: Callable[[], "Ended"], *, as_json: bool) -> int:

@@ -14,8 +14,10 @@ from support.prometheus import free_port
 from support.rollout import BAD, NAMES, SIMULATE, STRATEGIES, Rollout
 from support.upstream import RecordingUpstream
 
+from gateway.commands.asking import addresses
 from gateway.promotion import replacing
 from gateway.rules.load import load
+from gateway.settings import read_settings
 
 NOBODY = 65534
 
@@ -355,6 +357,17 @@ class TestNext:
         told = rollout(*words)
         assert (told.code, told.out, told.err.count("\n")) == (2, "", 1)
         assert rollout.on_disk() == 1
+
+
+def test_every_address_of_a_name(rollout: Rollout) -> None:
+    """`dns+http` asks every address that a name leads to, and a name that leads nowhere is a gateway not reached."""
+    found = addresses(["dns+http://localhost:7", "http://10.0.0.1:8081"], read_settings())
+    assert {"http://127.0.0.1:7", "http://10.0.0.1:8081"} <= {*found} <= {
+        "http://127.0.0.1:7", "http://[::1]:7", "http://10.0.0.1:8081",
+    }  # fmt: skip
+    rollout.others.append("dns+http://no-such-name.invalid:8081")
+    told = rollout("status")
+    assert (told.code, told.err.count("cannot be looked up")) == (3, 1)
 
 
 def test_plan_is_read_anew(serve: Serve, recorder: RecordingUpstream, tmp_path: Path) -> None:

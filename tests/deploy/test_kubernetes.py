@@ -17,6 +17,7 @@ from support.process import Serve
 
 from gateway import __version__
 from gateway.cli import main
+from gateway.promotion.loading import load_plan
 from gateway.rules.load import load
 from gateway.settings import PREFIX, Settings, read_settings
 
@@ -25,6 +26,7 @@ PHASES = sorted(Path("config/phases").glob("*.json"))
 OF_KUSTOMIZE = {"Kustomization": "v1beta1", "Component": "v1alpha1"}  # each in the one version it has
 UNKNOWN = ("PodMonitor",)  # resources that an operator brings
 FILES = sorted(file for file in ROOT.rglob("*.yaml") if file.name != "kustomization.yaml")
+APART = ("migration", "results", "rollout")  # which are applied by themselves
 KUSTOMIZATIONS = sorted(ROOT.rglob("kustomization.yaml"))
 Document = dict[str, Any]
 
@@ -42,14 +44,17 @@ def only(kind: str, name: str) -> Document:
 
 
 def pods() -> list[tuple[str, Document]]:
-    return [
-        (
-            document["metadata"]["name"],
-            document["spec"] if document["kind"] == "Pod" else document["spec"]["template"]["spec"],
-        )
-        for document in ALL
-        if document["kind"] == "Pod" or "template" in document["spec"]
-    ]
+    return [(document["metadata"]["name"], pod) for document in ALL if (pod := _pod(document)) is not None]
+
+
+def _pod(document: Document) -> Document | None:
+    """Return the pod that a resource is, or makes."""
+    spec = document.get("spec", {})
+    found = spec if document["kind"] == "Pod" else spec.get("template", spec.get("jobTemplate", {}))
+    if document["kind"] == "CronJob":
+        found = found["spec"]["template"]
+    pod: Document | None = found if document["kind"] == "Pod" else found.get("spec")
+    return pod
 
 
 def containers(pod: Document) -> list[Document]:
@@ -121,6 +126,8 @@ def test_there_is_an_overlay_for_each_phase() -> None:
     during = Path("config/phases/2.5-migration.json")
     assert (ROOT / "migration/gateway.json").read_bytes() == during.read_bytes()
     assert (ROOT / "migration/migration.json").read_bytes() == Path("config/migration.json").read_bytes()
+    for file in (Path("config/rollout.json"), *PHASES):
+        assert (ROOT / "rollout" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_config_maps_keep_their_name() -> None:
@@ -197,7 +204,8 @@ def test_everything_of_ours_is_locked_down() -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         for container in containers(pod):
             if not container["name"].endswith("-api"):  # those are the user's
-                assert container["securityContext"] == {
+                own = {name: value for name, value in container["securityContext"].items() if name != "runAsUser"}
+                assert own == {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
                     "capabilities": {"drop": ["ALL"]},
@@ -217,7 +225,7 @@ def test_the_admin_port_is_only_for_monitoring() -> None:
 
 def test_selectors_meet_pods() -> None:
     """Every selector, also the PodMonitor's, selects a pod of these, and the named ports are there."""
-    labels = {json.dumps(d["spec"]["template"]["metadata"]["labels"]) for d in ALL if "template" in d["spec"]}
+    labels = {json.dumps(d["spec"]["template"]["metadata"]["labels"]) for d in ALL if "template" in d.get("spec", {})}
     monitor = only("PodMonitor", "stage-gateway")["spec"]
     for name in ("portfolio", "stage-gateway-admin", "stage-gateway-redis"):
         assert json.dumps(only("Service", name)["spec"]["selector"]) in labels
@@ -298,8 +306,8 @@ def test_kustomize_makes_a_phase(phase: Path, tmp_path: Path) -> None:
         if document["kind"] not in UNKNOWN:
             kubernetes_validate.validate(document, "1.33", strict=True)
     names = _names(made)
-    of_the_migration = {(kind, name) for kind, name in _names(ALL) if name.startswith("stage-migration")}
-    assert names >= _names(ALL) - of_the_migration
+    others = _names([document for file in FILES if file.parent.name in APART for document in documents(file)])
+    assert names >= _names(ALL) - others
     assert f"image: stage-gateway:{__version__}" in yaml.safe_dump_all(made)
     (mounted,) = [document for document in made if document["kind"] == "ConfigMap"]
     file = tmp_path / "gateway.json"
@@ -325,6 +333,57 @@ def test_kustomize_makes_the_results() -> None:
     (pod,) = kustomized(ROOT / "results")
     kubernetes_validate.validate(pod, "1.33", strict=True)
     assert {one["image"] for one in containers(pod["spec"])} == {f"stage-gateway-migration:{__version__}"}
+
+
+def test_kustomize_makes_the_rollout() -> None:
+    """What kustomize makes of the rollout is valid, of this version, and mounts the plan as the gateways do."""
+    made = {document["kind"]: document for document in kustomized(ROOT / "rollout")}
+    for document in made.values():
+        kubernetes_validate.validate(document, "1.33", strict=True)
+    pod = _pod(made["CronJob"])
+    assert pod is not None
+    step, apply = containers(pod)
+    assert step["image"] == f"stage-gateway:{__version__}"
+    assert apply["image"].startswith("kubectl:")
+    assert made["ConfigMap"]["metadata"]["name"] == "stage-gateway-plan"
+
+
+def test_plan_is_mounted_as_it_names_its_phases(tmp_path: Path) -> None:
+    """Gateways and the Job find the plan and the file of each phase where the plan says, and it loads there."""
+    base, job = only("Deployment", "portfolio"), only("CronJob", "stage-gateway-rollout")
+    mounted = []
+    for document in (base, job):
+        pod = _pod(document)
+        assert pod is not None
+        (volume,) = [volume["configMap"] for volume in pod["volumes"] if volume["name"] == "plan"]
+        mounted.append({item["key"]: item["path"] for item in volume["items"]})
+    assert mounted[0] == mounted[1]
+    for key, place in mounted[0].items():
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes((ROOT / "rollout" / key).read_bytes())
+    step = containers(_pod(job) or {})[0]
+    assert environment(gateway())["STAGE_GATEWAY_PLAN"] == environment(step)["STAGE_GATEWAY_PLAN"]
+    place = Path(str(environment(step)["STAGE_GATEWAY_PLAN"]))
+    assert len(load_plan(tmp_path / place.name).steps) == len(load_plan(Path("config/rollout.json")).steps)
+
+
+def test_rollout_patches_what_gateways_mount(tmp_path: Path) -> None:
+    """The Job may patch just the ConfigMap that the gateways mount, from where it wrote the patch, as one container."""
+    pod = _pod(only("CronJob", "stage-gateway-rollout")) or {}
+    step, apply = containers(pod)
+    output = next(word.removeprefix("--output=") for word in step["args"] if word.startswith("--output="))
+    assert f"--patch-file={output}" in apply["args"]
+    assert step["args"][:3] == ["rollout", "run", "--once"]
+    (rule,) = only("Role", "stage-gateway-rollout")["rules"]
+    assert rule["resources"] == ["configmaps"]
+    assert rule["resourceNames"] == ["stage-gateway"]
+    assert "--configmap=stage-gateway" in step["args"]
+    assert apply["args"][:3] == ["patch", "configmap", "stage-gateway"]
+    assert [mount["name"] for mount in step["volumeMounts"]].count("account") == 0
+    admin = next(word for word in step["args"] if word.startswith("--admin="))
+    service = only("Service", "stage-gateway-pods")
+    assert admin == f"--admin=dns+http://stage-gateway-pods:{service['spec']['ports'][0]['port']}"
+    assert service["spec"]["clusterIP"] == "None"
 
 
 def test_the_monitor_gives_the_job_that_the_rules_ask_for() -> None:
