@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.commands.asking import who
-from gateway.errors import GatewayError, UnreachableError
+from gateway.errors import ConfigurationError, GatewayError, UnreachableError
 from gateway.promotion.moves import Standing
 from gateway.server.client import fetch_status, send_mode, send_reload
 
@@ -103,7 +103,7 @@ class Fleet:
     async def _standing(self, address: str, seconds: float) -> Standing:
         try:
             return Standing.of(address, await fetch_status(address, self.token, seconds))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ConfigurationError) as error:
             raise UnreachableError(f"{address}: is no gateway of this version; name it with --admin") from error
 
     def _all(

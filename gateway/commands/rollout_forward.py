@@ -44,7 +44,7 @@ def _go_on(way: Way, step: Step, standings: Standings) -> Ended:
 def _take(way: Way, take: Take, standings: Standings, on_disk: Rules | None, forced: str | None) -> Ended:
     step, place = take.step, standings.places[0]
     known = on_disk if on_disk is not None and on_disk.fingerprint == place.gateway.fingerprint else None
-    weaker = list(objections(standings, step, known))
+    weaker = list(dict.fromkeys(objections(standings, step, known)))
     if weaker:
         cure = "writes are never protected less by a step forward, whatever --force says; mend the plan"
         return Ended(1, "refused", (*weaker, cure))

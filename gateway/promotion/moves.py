@@ -10,14 +10,15 @@ Rules of the room:
   an earlier one has set name the step in force.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gateway.promotion.enforcement import Enforcement, enforcement, of, tightened, weakened
 from gateway.promotion.plan import Plan, Step
 from gateway.rollout.policy import Mode, Operation
-from gateway.rules.load import Rules
+from gateway.rules.load import Rules, parse
 
 HELD_BY_US = "rollout back to "  # how the reason of a hold that `back` sets begins
 
@@ -44,7 +45,7 @@ class Standing:
     """What one gateway has in force.
 
     `enforcement` is the file's, `held` what overrides leave less strict than that. `note` says which step the file was
-    made as, for people.
+    made as, for people. `rules` are the configuration itself, None where the gateway does not show it.
     """
 
     address: str
@@ -53,11 +54,14 @@ class Standing:
     held: Mapping[str, Hold]
     write_only: bool
     note: Mapping[str, Any] | None = None
-    source: str = ""
+    rules: Rules | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, address: str, status: Mapping[str, Any]) -> "Standing":
-        """Return what a `/status` document says. Raises KeyError, TypeError or ValueError for another document."""
+        """Return what a `/status` document says.
+
+        Raises KeyError, TypeError, ValueError or ConfigurationError for that of another version.
+        """
         config, write_only = status["config"], status["enforceWriteOnly"]
         found, held = {}, {}
         for pattern, endpoint in status["endpoints"].items():
@@ -68,9 +72,9 @@ class Standing:
             if override is not None:
                 told = (override["reason"], override["by"], tuple(override["sources"]), override["until"])
                 held[pattern] = Hold(Mode(override["mode"]), *told)
-        return cls(
-            address, config["fingerprint"], found, held, write_only, config.get("rollout"), config.get("source", "")
-        )
+        document = config.get("document")
+        rules = None if document is None else _rules(address, document)
+        return cls(address, config["fingerprint"], found, held, write_only, config.get("rollout"), rules)
 
     def falling(self, step: Step) -> list[str]:
         """Return the endpoints at which fewer requests are refused in a step than by the file in force."""
@@ -164,8 +168,10 @@ def forward(plan: Plan, standings: Standings, on_disk: Rules | None) -> Take | G
             f"hand, the first one most likely ({names})"
         )
     if place.changed:
-        known = on_disk is not None and on_disk.fingerprint == place.gateway.fingerprint
-        gated = on_disk is None or not known or any(tightened(on_disk, place.step.rules))
+        known = place.gateway.rules
+        if known is None and on_disk is not None and on_disk.fingerprint == place.gateway.fingerprint:
+            known = on_disk
+        gated = known is None or any(tightened(known, place.step.rules))
         return Take(place.step, gated=gated, again=True)
     after = plan.after(place.step)
     if after is None:
@@ -200,9 +206,11 @@ def objections(standings: Standings, step: Step, in_force: Rules | None) -> Iter
 
     `in_force` are the rules of a configuration in force, where they are known.
     """
-    at = (place.step.rules for place in standings.places if place.step is not None and not place.changed)
-    for known in [*at, *([] if in_force is None else [in_force])]:
-        yield from weakened(known, step.rules)
+    exact = [place.step.rules for place in standings.places if place.step is not None and not place.changed]
+    shown = [place.gateway.rules for place in standings.places if place.step is None or place.changed]
+    for known in (*exact, *shown, in_force):
+        if known is not None:
+            yield from weakened(known, step.rules)
     then = enforcement(step.rules)
     for place in standings.places:
         if place.step is not None and not place.changed:
@@ -223,6 +231,12 @@ def may_replace(on_disk: str | None, standings: Standings, step: Step) -> str | 
     if on_disk is not None and on_disk not in known:
         return f"holds configuration {on_disk}, which no gateway has in force; reload them, or put it back as it was"
     return None
+
+
+def _rules(address: str, document: Mapping[str, Any]) -> Rules:
+    """Return the rules of a configuration that a gateway shows, without authorities: those are files of its host."""
+    upstreams = {name: {"url": given["url"]} for name, given in document["upstreams"].items()}
+    return parse(json.dumps({**document, "upstreams": upstreams}), source=address)
 
 
 def _place(plan: Plan, gateway: Standing) -> Place:

@@ -311,6 +311,10 @@ class TestNext:
         told = rollout("next", "--write", "--force", "r")
         assert told.code == 1
         assert f"{STRATEGIES} is no longer inspected at /stage" in told.err
+        rollout.put(3)  # so that only the gateways know what they have in force
+        told = rollout("next", "--write", "--force", "r")
+        assert (told.code, rollout.steps()) == (1, [0, 0])
+        assert f"{STRATEGIES} is no longer inspected at /stage" in told.err
 
     def test_last_step(self, rollout: Rollout) -> None:
         """After the last step there is none."""

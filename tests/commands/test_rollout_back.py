@@ -11,6 +11,7 @@ import pytest
 from support.clock import eventually, within
 from support.process import Gateway, Serve
 from support.prometheus import free_port
+from support.redis import running as running_redis
 from support.rollout import NAMES, SIMULATE, STRATEGIES, TOKEN, Rollout
 from support.upstream import RecordingUpstream
 
@@ -198,6 +199,22 @@ def test_output(rollout: Rollout, tmp_path: Path) -> None:
     made.unlink()
     told = rollout("back", "--output", str(made))
     assert (told.code, rollout.steps(), rollout.held(), made.exists()) == (0, [3, 3], [{}, {}], False)
+
+
+def test_replicas_of_one_redis(serve: Serve, recorder: RecordingUpstream, tmp_path: Path) -> None:
+    """Replicas that share what they hold go back and hold nothing afterwards; what a person holds stays on all."""
+    with running_redis(tmp_path) as redis:
+        rollout = Rollout(tmp_path / "r", recorder.port)
+        rollout.put(4)
+        rollout.start(serve, 2, STAGE_GATEWAY_STATE=redis.address)
+        assert (rollout("back").code, rollout.steps()) == (0, [3, 3])
+        eventually(lambda: rollout.held() == [{}, {}])
+        rollout.hold(rollout.gateways[0], STRATEGIES)
+        eventually(lambda: all(rollout.held()))
+        assert (rollout("back").code, rollout.steps()) == (0, [2, 2])
+        eventually(lambda: rollout.held() == [{STRATEGIES: "a person's"}] * 2)
+        for gateway in rollout.gateways:
+            gateway.end()
 
 
 def test_only_its_own_reason(rollout: Rollout) -> None:
