@@ -98,8 +98,8 @@ async def ask(addresses: Sequence[str], token: str | None) -> Gateways:
         else:
             try:
                 answers[address] = read(answer)
-            except msgspec.ValidationError as error:
-                silent.append(f"{address}/status: {error}; is it a gateway of this version?")
+            except msgspec.ValidationError:
+                silent.append(f"{address}/status: does not tell what figures are made of; is it of this version?")
     return Gateways(answers, silent)
 
 

@@ -22,12 +22,16 @@ class EndpointInForce:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What running gateways say is in force. `config` and `vocabulary` are fingerprints, empty where they differ."""
+    """What is in force. `config` and `vocabulary` are fingerprints, empty where gateways differ or nobody says.
+
+    Not `known` when only modes and percentages in force are, not how endpoints are configured.
+    """
 
     config: str
     vocabulary: str
     enforce_write_only: bool
     endpoints: Mapping[str, EndpointInForce]
+    known: bool = True
 
     def enforcement(self) -> dict[str, Enforcement]:
         """Return how strictly every endpoint is configured."""
@@ -72,7 +76,7 @@ def position_of(in_force: InForce, plan: Plan | None, endpoint: str | None = Non
     Raises ConfigurationError when there is no such endpoint.
     """
     step, exact = (plan.at(in_force.config), True) if plan is not None else (None, False)
-    if plan is not None and step is None and in_force.config:
+    if plan is not None and step is None and in_force.config and in_force.known:
         step, exact = plan.like(in_force.enforcement()), False
     following = plan.after(step) if plan is not None and step is not None else None
     gates = following.gates if following is not None else Gates()
@@ -82,7 +86,7 @@ def position_of(in_force: InForce, plan: Plan | None, endpoint: str | None = Non
         endpoints = _of_themselves(in_force, ending=step is not None)
     if endpoint is not None:
         known = {*in_force.endpoints, *(following.rules.endpoints.endpoints if following is not None else ())}
-        if endpoint not in known:
+        if in_force.endpoints and endpoint not in known:
             names = ", ".join(sorted(known))
             problem = f"is no endpoint, expected one of {names}{did_you_mean(endpoint, known)}"
             raise ConfigurationError(endpoint, [problem])
@@ -102,6 +106,8 @@ def _of_themselves(in_force: InForce, *, ending: bool) -> list[str]:
 
 
 def _told(in_force: InForce, plan: Plan | None, step: Step | None, following: Step | None, *, exact: bool) -> str:
+    if not in_force.endpoints:
+        return "nobody says what is in force"
     if plan is None:
         return "there is no plan; judged by the default gates"
     if not in_force.config:

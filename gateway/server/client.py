@@ -70,14 +70,15 @@ async def _call(
         raise UnreachableError(f"{url}: cannot be asked: is no address, expected one such as {_EXAMPLE}") from error
     except (TimeoutError, aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
         raise UnreachableError(
-            f"{url}: cannot be asked: {_cause(error, seconds)}; name the admin port with --admin"
+            f"{url}: cannot be asked: {cause_of_call(error, seconds)}; name the admin port with --admin"
         ) from error
     if not isinstance(document, dict) or member not in document:
         raise UnreachableError(f"{url}: is not the admin port of a gateway; name it with --admin")
     return document
 
 
-def _cause(error: Exception, seconds: float) -> str:
+def cause_of_call(error: Exception, seconds: float) -> str:
+    """Return why a call that may take so many seconds gave no answer."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "its host's name is not known"  # its own error has no number
@@ -88,4 +89,4 @@ def _cause(error: Exception, seconds: float) -> str:
         case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
             return "it broke the connection off"
         case _:
-            return "its answer is not a gateway's"
+            return "its answer is not what was asked for"

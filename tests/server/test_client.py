@@ -10,7 +10,8 @@ from gateway.errors import UnreachableError
 from gateway.server.client import fetch_status
 
 SAID = (
-    r"status: (answered 404, expected|cannot be asked: (its answer is not a gateway's|it broke)|is not the admin port)"
+    r"status: (answered 404, expected|cannot be asked: (its answer is not what was asked for|it broke)|"
+    r"is not the admin port)"
 )
 
 

@@ -131,6 +131,20 @@ def prometheus(
 
 
 @contextlib.contextmanager
+def remembering(folder: Path, samples: str) -> Iterator[Server]:
+    """Run Prometheus with the committed rules, on samples in OpenMetrics' text and nothing that it scrapes."""
+    generate(folder, evaluation_interval="1s")
+    (folder / "samples").write_text(samples)
+    code, said = run("promtool", "tsdb", "create-blocks-from", "openmetrics", "samples", "data", folder=folder)
+    assert code == 0, said
+    document = {"global": {"evaluation_interval": "1s"}, "rule_files": FILES}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(document))
+    own = ["--config.file=prometheus.yml", f"--storage.tsdb.path={folder / 'data'}", "--storage.tsdb.retention.time=1y"]
+    with _serving("prometheus", free_port(), folder, *own) as server:
+        yield server
+
+
+@contextlib.contextmanager
 def alertmanager(folder: Path, gateway: str, token: Path) -> Iterator[Server]:
     """Run Alertmanager on the committed configuration, with this gateway and its token file."""
     document = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
