@@ -10,7 +10,7 @@ from gateway.faults import did_you_mean, members_of, path_of, quoted, shown, typ
 from gateway.promotion import model
 from gateway.promotion.gates import ALERTS
 from gateway.promotion.plan import PhaseFile, Plan, gates_of, steps_of
-from gateway.rules.load import parse, read
+from gateway.rules.load import parse, read, read_object, repetitions
 
 
 def load_plan(path: Path) -> Plan:
@@ -26,11 +26,20 @@ def load_plan(path: Path) -> Plan:
 
 def _file(path: Path) -> model.File:
     text = read(path, "name another with --plan or STAGE_GATEWAY_PLAN")
+    problems = list(repetitions(read_object(text, str(path))))
     try:
-        return model.File.model_validate_json(text)
+        file = model.File.model_validate_json(text)
     except ValidationError as error:
         parts = [part for part in vars(model).values() if isinstance(part, type) and issubclass(part, BaseModel)]
-        raise ConfigurationError(str(path), list(type_problems(error, members_of(*parts)))) from None
+        problems += type_problems(error, members_of(*parts), steps_of=_without_tags)
+    if problems:
+        raise ConfigurationError(str(path), problems)
+    return file
+
+
+def _without_tags(steps: Sequence[str | int]) -> list[str | int]:
+    """Drop what pydantic adds to a path that the file does not have: which kind of `percent` it is."""
+    return [step for index, step in enumerate(steps) if index == 0 or steps[index - 1] != "percent"]
 
 
 def _phases(path: Path, file: model.File) -> tuple[list[PhaseFile], list[str]]:

@@ -6,12 +6,13 @@ The descriptions here are the ones of the published schema (`config/rollout.sche
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from gateway.rules.model import Count, Member, Percent, Seconds
 
 _SHARE = "in percent of the validations"
 Climb = Annotated[tuple[Percent, ...], Field(min_length=1, description="Percentages, each above the one before.")]
+Climbs = Annotated[Mapping[str, Climb], Field(min_length=1)]
 Factor = Annotated[float, Field(ge=1)]
 
 
@@ -46,11 +47,19 @@ class Gates(Member):
     )
 
 
+def _kind(percent: object) -> str:
+    """Return which of the kinds of percentages a value is to be, so that its faults are told as that kind's alone."""
+    return "none" if percent is None else "object" if isinstance(percent, Mapping) else "list"
+
+
 class Phase(Member):
     """One phase: a whole configuration, and how it is climbed to."""
 
     file: Annotated[str, Field(min_length=1, description="Configuration file, from the folder of the plan.")]
-    percent: Climb | Annotated[Mapping[str, Climb], Field(min_length=1)] | None = Field(
+    percent: Annotated[
+        Annotated[Climb, Tag("list")] | Annotated[Climbs, Tag("object")] | Annotated[None, Tag("none")],
+        Discriminator(_kind),
+    ] = Field(
         default=None,
         description="Percentages to climb, for all endpoints at enforce or by endpoint; the last is the file's own. "
         "Default: one step, with the file's own.",

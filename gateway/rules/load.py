@@ -87,6 +87,8 @@ def read(path: Path, cure: str = "name another with --config or STAGE_GATEWAY_CO
         raise ConfigurationError(str(path), [f"cannot be read: {cause_of(error)}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), [f"cannot be read: byte {error.start} is no UTF-8"]) from error
+    except ValueError as error:  # of the name: a file that another one names may be anything
+        raise ConfigurationError(str(path), ["cannot be read: no file can have this name"]) from error
 
 
 def parse(
@@ -100,8 +102,8 @@ def parse(
 
     `authorities`, when given, are what the files named by `caFile` held; those files are then not read.
     """
-    raw = _read_object(text, source)
-    problems = list(_repetitions(raw))
+    raw = read_object(text, source)
+    problems = list(repetitions(raw))
     file = None
     try:
         file = model.File.model_validate_json(text)
@@ -149,7 +151,8 @@ class _Object(dict[str, Any]):
         self.repeated = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
 
 
-def _read_object(text: str, source: str) -> _Object:
+def read_object(text: str, source: str) -> dict[str, Any]:
+    """Return the object that a text is, for `repetitions`. Raises ConfigurationError."""
     try:
         from_json(text)  # the reader of the model, which bounds the depth; json takes what it takes
         raw = json.loads(text, object_pairs_hook=_Object)
@@ -161,14 +164,15 @@ def _read_object(text: str, source: str) -> _Object:
     return raw
 
 
-def _repetitions(value: Any, steps: Sequence[str | int] = ()) -> Iterator[str]:
+def repetitions(value: Any, steps: Sequence[str | int] = ()) -> Iterator[str]:
+    """Yield one line for each name that stands more than once in an object that was read."""
     if isinstance(value, _Object):
         for name in value.repeated:
             got = shown(value[name])
             yield f"{path_of([*steps, name])}: stands more than once, the last time as {got}, expected one"
     items = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
     for step, below in items:
-        yield from _repetitions(below, [*steps, step])
+        yield from repetitions(below, [*steps, step])
 
 
 def _compile(

@@ -212,3 +212,46 @@ def test_missing_plan(tmp_path: Path) -> None:
     """A plan that is not there is told with where to name another."""
     with pytest.raises(ConfigurationError, match="STAGE_GATEWAY_PLAN"):
         load_plan(tmp_path / "no.json")
+
+
+def write_text(room: Room, text: str) -> list[str]:
+    """Write a plan that no document can be, beside good phases; returns what is wrong with it."""
+    room.load()
+    (room.folder / "plan.json").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_plan(room.folder / "plan.json")
+    return list(caught.value.problems)
+
+
+def test_name_that_stands_twice(room: Room) -> None:
+    """A name that stands more than once is a fault: of two lists of phases people see the one, and get the other."""
+    told = write_text(
+        room, '{"phases": [{"file": "1.json"}], "gate": 1, "phases": [{"file": "3.json", "file": "2.json"}]}'
+    )
+    assert told[0].startswith("$.phases: stands more than once, the last time as")
+    assert told[1].startswith("$.phases[0].file: stands more than once")
+    assert "did you mean 'gates'?" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("percent", "told"),
+    [
+        ([10, "x"], '$.phases[1].percent[1]: got "x", expected a number'),
+        ([10, 101], "$.phases[1].percent[1]: got 101, expected at most 100"),
+        ([], "$.phases[1].percent: got [], expected at least one"),
+        ({ONE: []}, f'$.phases[1].percent["{ONE}"]: got [], expected at least one'),
+        ({ONE: 5}, f'$.phases[1].percent["{ONE}"]: got 5, expected a list'),
+        ({}, "$.phases[1].percent: got {}, expected at least one"),
+        (50, "$.phases[1].percent: got 50, expected a list"),
+    ],
+)
+def test_percentages_of_a_wrong_kind(room: Room, percent: Any, told: str) -> None:
+    """A fault in percentages is told once, with its place in the file."""
+    room.plan["phases"][1]["percent"] = percent
+    assert room.load() == [told]
+
+
+def test_name_that_no_file_can_have(room: Room) -> None:
+    """A phase's file with a name that no file can have is told as one that cannot be read."""
+    room.plan["phases"][1]["file"] = "2\0.json"
+    assert any("cannot be read: no file can have this name" in told for told in room.load())
