@@ -73,6 +73,7 @@ def readiness(stand: Stand, answer: str, because: tuple[str, str] | None = None)
     def is_given() -> bool:
         code, told = asked(stand, "readiness")
         assert code == (0 if told["answer"] == "READY" else 1)
+        assert told["source"].startswith(stand.environment["STAGE_GATEWAY_PROMETHEUS_URL"])
         found = {(one["figure"], one["endpoint"]): one["answer"] for one in told["findings"]}
         return bool(told["answer"] == answer == (found[because] if because else answer))
 
