@@ -29,13 +29,17 @@ _INFINITE = "inf"
 
 
 class Counts(NamedTuple):
-    """What was counted at one endpoint; None what could not be found out."""
+    """What was counted at one endpoint; None what could not be found out.
+
+    `let_through` is how many invalid requests passed with a warning.
+    """
 
     validations: float | None
     refused: float | None
     internal_errors: float | None
     unknown: float | None
     p99_seconds: float | None
+    let_through: float | None
 
 
 class _Counter(NamedTuple):
@@ -83,6 +87,7 @@ class Counters:
             internal_errors=_sum(internal),
             unknown=_sum(unknown),
             p99_seconds=quantile(0.99, buckets),
+            let_through=_sum([counter.counted for (_, result), counter in results if result == Result.WARN]),
         )
 
     def doubts(self, endpoints: Sequence[str]) -> Iterator[str]:

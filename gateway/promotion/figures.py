@@ -167,12 +167,12 @@ def _figures(
         p99_seconds=counts.p99_seconds,
         p99_baseline=baselines.get(name),
         unknown_before=before.get(name),
-        uncounted=_uncounted(name, replicas, asked.rules),
+        uncounted=_uncounted(name, replicas, asked.rules, counts.let_through),
         held="; ".join(held) or None,
     )
 
 
-def _uncounted(name: str, replicas: Replicas, rules: Rules | None) -> str | None:
+def _uncounted(name: str, replicas: Replicas, rules: Rules | None, let_through: float | None) -> str | None:
     endpoint = rules.endpoints.endpoints.get(name) if rules is not None else None
     for told in replicas.told.values():
         mode = told.modes.get(name, Mode.OFF)
@@ -188,7 +188,8 @@ def _uncounted(name: str, replicas: Replicas, rules: Rules | None) -> str | None
             and endpoint is not None
             and endpoint.operation is Operation.READ
         )
-        why = uncounted(mode, told.percents.get(name, 0.0), dry_run=dry_run, spared=spared)
+        percent = told.percents.get(name, 0.0)
+        why = uncounted(mode, percent, dry_run=dry_run, spared=spared, let_through=let_through)
         if why is not None:
             return why
     return None

@@ -67,6 +67,7 @@ class _Workers(msgspec.Struct, frozen=True, rename="camel"):
 class Status(msgspec.Struct, frozen=True, rename="camel"):
     """What of `/status` figures are made of."""
 
+    instance: str
     config: _Config
     vocabulary: _Config
     dry_run: bool
@@ -169,15 +170,25 @@ def _uncounted(status: Status, endpoint: _Endpoint) -> str | None:
         endpoint.configured_percent,
         dry_run=status.dry_run,
         spared=status.enforce_write_only and endpoint.operation is Operation.READ,
+        let_through=endpoint.since_config.totals.get(Result.WARN, 0),
     )
 
 
-def uncounted(mode: Mode, percent: float, *, dry_run: bool, spared: bool) -> str | None:
-    """Return why refusals are not counted at an endpoint, with the cure; None where they are."""
+def uncounted(mode: Mode, percent: float, *, dry_run: bool, spared: bool, let_through: float | None) -> str | None:
+    """Return why refusals are not counted at an endpoint, with the cure; None where they are.
+
+    `let_through` is how many invalid requests passed with a warning: of an endpoint that was held for a time, which of
+    them would be refused without that is known under dry run alone.
+    """
     if mode is Mode.OFF:
         return "its mode is off, so nothing is judged; set it to warn"
-    if dry_run or (mode is Mode.ENFORCE and percent >= 100 and not spared):
+    if dry_run:
         return None
+    if mode is Mode.ENFORCE and percent >= 100 and not spared:
+        if not let_through:
+            return None
+        told = f"{let_through:,.0f} invalid requests were let through while dry run is off, as by a hold"
+        return f"{told}; set dryRun to true in the configuration"
     where = "it is at warn" if mode is Mode.WARN else "enforceWriteOnly spares it" if spared else f"{percent:g} %"
     return f"not counted while dry run is off ({where}); set dryRun to true in the configuration"
 
@@ -193,6 +204,7 @@ def _held(found: Mapping[str, _Endpoint]) -> str | None:
 
 def _doubts(answers: Mapping[str, Status], endpoints: Sequence[str]) -> Iterator[str]:
     yield from _differences(answers, endpoints)
+    yield from _named_twice(answers)
     for address, status in answers.items():
         if status.draining:
             yield f"{address}: is draining; wait until it has ended, and leave it out"
@@ -210,6 +222,15 @@ def _doubts(answers: Mapping[str, Status], endpoints: Sequence[str]) -> Iterator
             counts = status.endpoints[name].since_config
             if sum(counts.totals.values()) != counts.judging.get("+Inf"):
                 yield f"{address}: at {name} it judged another number of requests than it counted; ask again"
+
+
+def _named_twice(answers: Mapping[str, Status]) -> Iterator[str]:
+    """Yield which addresses lead to one gateway, whose counts would count for several."""
+    first: dict[str, str] = {}
+    for address, status in answers.items():
+        other = first.setdefault(status.instance, address)
+        if other != address:
+            yield f"{address}: is the same gateway as {other}; name each once"
 
 
 def _differences(answers: Mapping[str, Status], endpoints: Sequence[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from uuid import uuid4
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -40,6 +41,7 @@ class Admin:
         name: str = "localhost",
     ) -> None:
         self.draining = False
+        self._instance = uuid4().hex  # so that who asks two addresses sees that one gateway answers at both
         self._request_server = request_server
         self._active = active
         self._reloader = reloader
@@ -136,6 +138,7 @@ class Admin:
         last = self._reloader.last
         return {
             "version": __version__,
+            "instance": self._instance,
             "config": {
                 "source": rules.source,
                 "fingerprint": rules.fingerprint,

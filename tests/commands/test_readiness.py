@@ -182,6 +182,31 @@ def test_override(serve: Serve, recorder: RecordingUpstream, tmp_path: Path) -> 
     assert ask([gateway], "--plan", str(file))[0] == 0
 
 
+def test_held_in_between_with_dry_run_off(serve: Serve, recorder: RecordingUpstream, tmp_path: Path) -> None:
+    """Without dry run nobody knows what of that which a hold let through would be refused: the figure is missing."""
+    gateway = serve(config(recorder.port, 100, dryRun=False))
+    file = plan(tmp_path, recorder.port, dryRun=False)
+    send(gateway, 20)
+    gateway.hold(STRATEGIES, "warn")
+    send(gateway, 0, bad=20)
+    gateway.hold(STRATEGIES, None)
+    code, told, _ = ask([gateway], "--plan", str(file))
+    assert (code, told["answer"]) == (1, "INSUFFICIENT_DATA")
+    [why] = [one["why"] for one in told["findings"] if one["figure"] == "refused"]
+    assert why.startswith("20 invalid requests were let through while dry run is off, as by a hold; set dryRun")
+
+
+def test_one_gateway_by_several_names(serve: Serve, recorder: RecordingUpstream, tmp_path: Path) -> None:
+    """A gateway that several addresses lead to is told as one, and its counts are no yes."""
+    gateway = serve(config(recorder.port, 10))
+    send(gateway, 10)
+    address = f"http://127.0.0.1:{gateway.admin}"
+    other = f"http://localhost:{gateway.admin}"
+    code, told, _ = ask([gateway], "--plan", str(plan(tmp_path, recorder.port, least=20)), "--admin", other)
+    assert (code, told["answer"]) == (1, "INSUFFICIENT_DATA")
+    assert f"{other}: is the same gateway as {address}; name each once" in told["doubts"]
+
+
 def test_failed_reload(serve: Serve, recorder: RecordingUpstream, tmp_path: Path) -> None:
     """A file that could not be read again is a doubt: what is in force is not what stands in the file."""
     gateway = serve(config(recorder.port, 10))
