@@ -24,7 +24,9 @@ def retreat(way: Way, stopped: str | None = None) -> Ended:
     if not gateways:
         return Ended(3, "unreachable", (*away, "nothing was changed: no gateway gave an answer"))
     standings = way.standings(gateways)
-    step = backward(way.plan, standings)
+    lowest = standings.lowest
+    unfinished = bool(away) and lowest is not None and way.came_back_to(lowest)
+    step = backward(way.plan, standings, unfinished=unfinished)
     if isinstance(step, No):
         return Ended(1, "refused", (*away, step.why))
     if way.output is not None and all(gateway.fingerprint == step.fingerprint for gateway in gateways):

@@ -78,6 +78,17 @@ class Way:
         except GatewayError:
             return None
 
+    def came_back_to(self, step: Step) -> bool:
+        """Whether the file holds this step, and took the place of a later one's."""
+        on_disk = self.known()
+        try:
+            text = replacing.read(replacing.kept(self.target))
+            replaced = None if text is None else self.plan.at(parse(text).fingerprint)
+        except GatewayError:
+            return False
+        is_there = on_disk is not None and on_disk.fingerprint == step.fingerprint
+        return is_there and replaced is not None and replaced.number > step.number
+
     def file_of(
         self, step: Step, before: Mapping[str, Any] | None, *, forced: str | None, stopped: str | None = None
     ) -> str:

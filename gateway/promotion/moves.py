@@ -179,12 +179,16 @@ def forward(plan: Plan, standings: Standings, on_disk: Rules | None) -> Take | G
     return Take(after)
 
 
-def backward(plan: Plan, standings: Standings) -> Step | No:
-    """Return the step to go back to; it is the one in force where an earlier way back has not come to its end."""
+def backward(plan: Plan, standings: Standings, *, unfinished: bool = False) -> Step | No:
+    """Return the step to go back to; it is the one in force where an earlier way back has not come to its end.
+
+    Holds tell of such a one. `unfinished` says so where there are none: at a step that enforces as the later one does
+    nothing is held, and a gateway that gives no answer now may not have it yet.
+    """
     lowest = standings.lowest
     if lowest is None:
         return No(f"{standings.told()}; to hold every endpoint at warn, use stage-gateway rollback")
-    if standings.mixed or lowest.fingerprint in targets(standings):
+    if unfinished or standings.mixed or lowest.fingerprint in targets(standings):
         return lowest
     before = plan.before(lowest)
     return before or No(f"{lowest.name} is the first step of {plan.source}; to hold every endpoint, use rollback")

@@ -72,7 +72,7 @@ def replace(target: Path, text: str, *, keep: bool = True) -> None:
                     f"{target}: may be written by nobody (mode {stat.S_IMODE(old.st_mode):o}); {_CURE}"
                 )
             if keep:
-                _put(_beside(target, ".before"), target.read_bytes(), old)
+                _put(kept(target), target.read_bytes(), old)
         _put(target, text.encode(), old)
     except OSError as error:
         raise UnreachableError(f"{target}: cannot be written: {cause_of(error)}; {_CURE}") from error
@@ -99,6 +99,11 @@ def _put(target: Path, content: bytes, like: os.stat_result | None) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def kept(target: Path) -> Path:
+    """Return where the file is kept that the last replacement took the place of."""
+    return _beside(target.resolve(), ".before")
 
 
 def _beside(target: Path, ending: str) -> Path:

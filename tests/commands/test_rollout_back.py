@@ -103,6 +103,19 @@ def test_unreachable_then_back(rollout: Rollout, serve: Serve) -> None:
     assert away.status()["endpoints"][SIMULATE]["override"] is None
 
 
+def test_same_command_takes_no_second_step_while_one_is_away(rollout: Rollout) -> None:
+    """Given again while a gateway gives no answer, the command stays at its step, also where nothing is held."""
+    rollout.others.append(f"http://127.0.0.1:{free_port()}")
+    assert (rollout("back").code, rollout.steps()) == (3, [3, 3])
+    for gateway in rollout.gateways:  # as after a step that enforces what the one before did
+        gateway.call(
+            "/-/mode", method="POST", token=TOKEN, body=json.dumps({"endpoint": SIMULATE, "mode": None}).encode()
+        )
+    assert (rollout("back").code, rollout.steps(), rollout.on_disk()) == (3, [3, 3], 3)
+    rollout.others.clear()
+    assert (rollout("back").code, rollout.steps()) == (0, [2, 2])
+
+
 def test_nobody_answers(rollout: Rollout, tmp_path: Path) -> None:
     """Where no gateway answers nothing is done, and the exit is 3."""
     alone = Rollout(tmp_path, rollout.port)
