@@ -145,6 +145,8 @@ class _Again:
         policy = self._policy
         if policy.enforcement_key == "fundId" and not self._fund_is_same:
             raise UntoldError("the candidate looks for the fund, which is its enforcementKey, in another place")
+        if policy.enforcement_key == "fundId" and self._fund_is_cut and self._fund_is_stage:
+            raise UntoldError("its fund, which is the candidate's enforcementKey and a stage as well, was cut")
         inspection = Inspection(self._head(keys), self._match, policy)
         if inspection.ended:
             return inspection.finish()
@@ -191,6 +193,12 @@ class _Again:
     def _fund_is_cut(self) -> bool:
         return self._record.fund is not None and len(self._record.fund) > MAX_VALUE_LENGTH
 
+    @property
+    def _fund_is_stage(self) -> bool:
+        """Whether the query parameter that is the fund is a stage as well."""
+        plan, name = self._endpoint.compiled.plan, self._endpoint.fund.query
+        return any(location.name == name for _, location in plan.queries)
+
     def _head(self, keys: Keys) -> Head:
         record = self._record
         headers = {b"content-type": [_MEDIA[record.media]]} if record.media in _MEDIA else {}
@@ -198,7 +206,7 @@ class _Again:
             headers[b"content-encoding"] = [b"br"]
         if record.method_override:
             headers[b"x-http-method-override"] = [b"PUT"]
-        left_out = self._endpoint.fund.query if self._fund_is_cut else None
+        left_out = self._endpoint.fund.query if self._fund_is_cut and not self._fund_is_stage else None
         query = urlencode([(name, value) for name, value in record.query if name != left_out])
         uses_bucket = self._policy.enforcement_key == record.enforcement_key
         key = keys.of(record.bucket if uses_bucket else record.request_bucket)
@@ -214,6 +222,9 @@ class _Again:
     def _body(self) -> bytes:
         """Return a body in which the same decides. It is as long as it was where that is over the limit."""
         record, limit = self._record, self._policy.max_body_bytes
+        looks = self._endpoint.compiled.plan.root is not None and record.media is None and record.coding != "other"
+        if looks and record.has_body and not any(map(_is_in_body, record.places)):
+            raise UntoldError("the candidate looks into the body, where was not looked before")
         if record.body is msgspec.UNSET:
             return b"x" if record.size else b""  # of one that the head objects to
         try:
@@ -228,6 +239,10 @@ def _reason(name: str | None) -> Reason | None:
     if name is not None and name not in _REASONS:
         raise UntoldError("its reason is none that this release knows")
     return None if name is None else _REASONS[name]
+
+
+def _is_in_body(place: str) -> bool:
+    return not place.startswith(('{"query"', '{"weights"', '{"fundId":{"query"', '{"fundId":{"path"'))
 
 
 def _split(places: list[str]) -> tuple[list[str], str | None]:

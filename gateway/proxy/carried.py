@@ -271,7 +271,7 @@ class Carried:
     def _finish(self, keeps_alive: bool) -> None:
         self._release()
         if self.judging is not None:
-            self.judging.inspection.close()
+            self.judging.close()
         self._handler.in_flight -= 1
         self._end(keeps_alive)
 

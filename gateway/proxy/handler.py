@@ -135,7 +135,7 @@ class Handler:
                 return await self._hold(call, exchange, judging)
             return await exchange.forward([], _Tee(judging))
         finally:
-            judging.inspection.close()
+            judging.close()
 
     async def _hold(self, call: Call, exchange: Exchange, judging: Judging) -> bool:
         """Read and judge the body before anything of the request goes upstream."""

@@ -83,6 +83,12 @@ class Judging:
                 self.sample.conclude(decision, whole=whole)
         return decision
 
+    def close(self) -> None:
+        """Let go of a request of which nothing more will be judged, whether there was a decision or not."""
+        self.inspection.close()
+        if self.sample is not None and not self._concluded:
+            self.sample.release()
+
     async def _in_turns(self, work: Steps[None]) -> None:
         begin = time.perf_counter()
         for _ in work:

@@ -182,7 +182,7 @@ class Lane:
             service.remember(key, judging.inspection.good_requests())
         judging.sample = sample
         if not self._judge(judging, content):
-            judging.inspection.close()
+            judging.close()
             return False
         carried.judging = judging
         return True

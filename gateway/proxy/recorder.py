@@ -5,8 +5,9 @@ Rules of the room:
 - A request is chosen at its start, before anything of it was judged, so good and bad ones alike: when there is an
   allowance, which grows with time alone. What one request takes of it varies by chance, so that no rhythm of the
   requests falls in with that of the choosing.
-- Nothing is done within a request but to keep references to its bytes, of a body up to 256 KiB. What decides is taken
-  out of them later, in short stretches; where that falls behind, records are lost, and counted.
+- Nothing is done within a request but to copy its body, up to 256 KiB. What decides is taken out of that later, in
+  short stretches. All that is kept meanwhile, of requests on their way too, has 8 MiB: where that is not enough, first
+  bodies are left out, then records are lost, and counted.
 - Of a request only what `gateway.telemetry.records` names is kept.
 """
 
@@ -19,7 +20,6 @@ from collections.abc import Callable
 import msgspec
 import orjson
 
-from gateway.proxy.held import Block
 from gateway.rollout.cohort import bucket_of
 from gateway.rollout.decision import Decision
 from gateway.rollout.endpoints import Match
@@ -29,7 +29,7 @@ from gateway.rollout.inspection import METHOD_OVERRIDE_HEADERS
 from gateway.rollout.media import coding_of, objection_to_media
 from gateway.rules.load import Rules
 from gateway.stages.encoding import EncodingError, decoder
-from gateway.stages.pruning import prune
+from gateway.stages.pruning import TooMuchError, prune
 from gateway.stages.query import named
 from gateway.stages.steps import Steps
 from gateway.stages.verdict import MAX_VALUE_LENGTH
@@ -39,8 +39,11 @@ from gateway.telemetry.records import VERSION, Record, judging_of, places_of
 
 LARGEST_BODY = 256 * 1024  # as sent and inflated: what is parsed in a millisecond or two
 _LARGEST_RECORD = 64 * 1024
-_MOST_WAITING = 8 * 1024 * 1024  # bytes
+_MOST_KEPT = 8 * 1024 * 1024  # bytes
+_NOT_FOR_BODIES = 2 * 1024 * 1024
 _OF_ONE = 4 * 1024  # bytes that a request counts beside its body
+_TOO_LONG = f"more than {LARGEST_BODY // 1024} KiB"
+_TOO_MUCH = "too much of it decides"
 _LEAST_ALLOWANCE = 2.0  # more than the highest price
 _LATER_SECONDS = 0.1
 _STRETCH_SECONDS = 0.0005
@@ -58,8 +61,8 @@ class Recorder:
         self._price = self._paid = 1.0
         self._sink = sink
         self._metrics = metrics
-        self._waiting: deque[tuple[Steps[bytes | None], int]] = deque()
-        self._bytes = 0
+        self._waiting: deque[tuple[Steps[bytes | None], Sample]] = deque()
+        self._left = _MOST_KEPT
         self._scheduled = False
 
     def chooses(self) -> bool:
@@ -83,14 +86,24 @@ class Recorder:
         """Return what gathers a chosen request."""
         return Sample(self, head, match, rules)
 
-    def add(self, work: Steps[bytes | None], size: int) -> None:
-        """Have a record made of a request with a body of this size, some time later."""
-        size += _OF_ONE
-        if self._bytes + size > _MOST_WAITING:
+    def take(self, size: int, spare: int = 0) -> bool:
+        """Count `size` more bytes as kept, if there is room for them and `spare` more; returns whether."""
+        if size > self._left - spare:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Count `size` bytes as no longer kept."""
+        self._left += size
+
+    def add(self, work: Steps[bytes | None], sample: "Sample") -> None:
+        """Have a record made of a request some time later."""
+        if not self.take(_OF_ONE):
+            sample.release()
             self._metrics.records.labels("lost").inc()
             return
-        self._waiting.append((work, size))
-        self._bytes += size
+        self._waiting.append((work, sample))
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_later(_LATER_SECONDS, self._go_on)
@@ -110,7 +123,7 @@ class Recorder:
         self._scheduled = False
 
     def _step(self) -> None:
-        work, size = self._waiting[0]
+        work, sample = self._waiting[0]
         try:
             next(work)
             return
@@ -120,13 +133,17 @@ class Recorder:
         except Exception:  # whatever a request does to us, the next one is recorded
             self._metrics.records.labels("lost").inc()
         self._waiting.popleft()
-        self._bytes -= size
+        sample.release()
+        self.give(_OF_ONE)
 
 
 class Sample:
-    """One chosen request: hears its body as it is judged, and hands it all over with the decision."""
+    """One chosen request: hears its body as it is judged, and hands it all over with the decision.
 
-    __slots__ = ("_began", "_chunks", "_head", "_match", "_recorder", "_rules", "_size")
+    Where it does not come to one, `release` is to be called.
+    """
+
+    __slots__ = ("_began", "_content", "_counted", "_head", "_match", "_recorder", "_rules", "_size", "_unkept")
 
     def __init__(self, recorder: Recorder, head: Head, match: Match, rules: Rules) -> None:
         self._recorder = recorder
@@ -134,23 +151,41 @@ class Sample:
         self._match = match
         self._rules = rules
         self._began = time.time()
-        self._chunks: list[Block] | None = []
+        self._content = bytearray()  # in one piece: small chunks would take many times their size
+        self._counted = 0
         self._size = 0
+        self._unkept: str | None = None
 
-    def hear(self, chunk: Block) -> None:
-        """Keep the next bytes of the body, as far as they may be recorded."""
+    def hear(self, chunk: bytes) -> None:
+        """Keep the next bytes of the body, as far as they may be recorded and there is room."""
         self._size += len(chunk)
+        if self._unkept is not None:
+            return
         if self._size > LARGEST_BODY:
-            self._chunks = None
-        elif self._chunks is not None and chunk:
-            self._chunks.append(chunk)
+            self._leave_out(_TOO_LONG)
+        elif not self._recorder.take(len(chunk), _NOT_FOR_BODIES):
+            self._leave_out("no room for it while it came")
+        else:
+            self._counted += len(chunk)
+            self._content += chunk
+
+    def _leave_out(self, reason: str) -> None:
+        self._unkept = reason
+        self.release()
+
+    def release(self) -> None:
+        """Let go of what is kept of the body."""
+        self._content = bytearray()
+        self._recorder.give(self._counted)
+        self._counted = 0
 
     def conclude(self, decision: Decision | None, *, whole: bool = True) -> None:
         """Have the request recorded; one that was not inspected in the end is not."""
-        if decision is not None:
-            whole = whole and not decision.verdict.count_is_lower_bound
-            kept = self._size if self._chunks is not None else 0
-            self._recorder.add(self._record(decision, whole=whole), kept)
+        if decision is None:
+            self.release()
+            return
+        whole = whole and not decision.verdict.count_is_lower_bound
+        self._recorder.add(self._record(decision, whole=whole), self)
 
     def _record(self, decision: Decision, *, whole: bool) -> Steps[bytes | None]:
         kept = yield from self._body(decision, whole=whole)
@@ -160,7 +195,7 @@ class Sample:
         record = msgspec.structs.replace(described, **kept)
         line = msgspec.json.encode(record)
         if len(line) > _LARGEST_RECORD:
-            record = msgspec.structs.replace(record, body=msgspec.UNSET, unkept="too much of it decides")
+            record = msgspec.structs.replace(record, body=msgspec.UNSET, unkept=_TOO_MUCH)
             line = msgspec.json.encode(record)
         return line
 
@@ -172,32 +207,33 @@ class Sample:
             return kept
         if reason is not None and reason.is_whole:
             return kept  # of which the reason is all that decides
-        if self._chunks is None:
-            return {**kept, "unkept": f"more than {LARGEST_BODY // 1024} KiB"}
+        if self._unkept is not None:
+            return {**kept, "unkept": self._unkept}
         if not whole:
             return {**kept, "unkept": "was not read to its end"}
         text = yield from self._inflated()
         if text is None:
-            return {**kept, "unkept": f"more than {LARGEST_BODY // 1024} KiB"}
+            return {**kept, "unkept": _TOO_LONG}
         try:
             document = orjson.loads(text)
         except orjson.JSONDecodeError:
             return {**kept, "inflated": len(text), "unkept": "holds a number that is too large"}
         yield
-        body, cut = yield from prune(document, plan)
+        try:
+            body, cut = yield from prune(document, plan, _LARGEST_RECORD)
+        except TooMuchError:
+            return {**kept, "inflated": len(text), "unkept": _TOO_MUCH}
         return {**kept, "inflated": len(text), "body": body, "cut": cut}
 
     def _inflated(self) -> Steps[bytes | None]:
         coding = coding_of(self._head.header(b"content-encoding"))
-        chunks, self._chunks = self._chunks or [], None
         if coding is None:
             return None
         opened, pieces = decoder(coding, LARGEST_BODY), []
         try:
-            for chunk in chunks:
-                for piece in opened.feed(bytes(chunk)):
-                    pieces.append(piece)
-                    yield
+            for piece in opened.feed(bytes(self._content)):
+                pieces.append(piece)
+                yield
         except EncodingError:
             return None
         return b"".join(pieces)
@@ -205,8 +241,8 @@ class Sample:
     def _described(self, decision: Decision) -> Record:
         head, rules, match, verdict = self._head, self._rules, self._match, decision.verdict
         key, endpoint = rules.policy.enforcement_key, match.endpoint
-        names = {location.name for _, location in endpoint.compiled.plan.queries}
-        names |= {endpoint.fund.query} if endpoint.fund.query is not None else set()
+        stages = {location.name for _, location in endpoint.compiled.plan.queries}
+        names = stages | ({endpoint.fund.query} if endpoint.fund.query is not None else set())
         query = [(name, _cut(value)) for name, value in named(head.query, names)]
         fund = None if decision.fund is None else _cut(decision.fund)
         return Record(
@@ -234,7 +270,7 @@ class Sample:
             readings=[one.endpoint.pattern for one in rules.endpoints.all_of(head.path)] if match.ambiguous else [],
             method_override=not METHOD_OVERRIDE_HEADERS.isdisjoint(head.headers),
             query=query,
-            cut=any(len(value) > MAX_VALUE_LENGTH for name, value in query if name != endpoint.fund.query),
+            cut=any(len(value) > MAX_VALUE_LENGTH for name, value in query if name in stages),
             has_body=head.has_body,
             length=head.content_length,
             media=objection_to_media(head.header(b"content-type")) if head.has_body else None,

@@ -2,7 +2,7 @@
 
 Two files share the bytes that it may have: when FILE has half of them it becomes FILE.1, in the place of the one
 before. It is written in a thread, a batch at a time. What cannot be written is lost and counted, and told to the log
-once; after a minute it is tried again.
+once; after a minute it is tried again. Where somebody takes FILE away, it is begun anew.
 """
 
 import asyncio
@@ -10,7 +10,11 @@ import contextlib
 import logging
 import os
 import stat
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +64,7 @@ class RecordFile:
 
     @property
     def _older(self) -> Path:
-        return self.path.with_name(self.path.name + ".1")
+        return self.path.parent / (self.path.name + ".1")
 
     def add(self, line: bytes) -> None:
         """Have a line written before long, or lose it."""
@@ -84,29 +88,32 @@ class RecordFile:
             await asyncio.sleep(_BATCH_SECONDS)
             while self._waiting:
                 lines, self._waiting, self._bytes = self._waiting, [], 0
-                error = await asyncio.to_thread(self._write, lines)
+                error = await _in_thread(partial(self._write, lines))
                 self._count(len(lines), error)
         finally:
             self._writing = None
 
-    def _count(self, lines: int, error: OSError | None) -> None:
+    def _count(self, lines: int, error: str | None) -> None:
         self._metrics.records.labels("lost" if error else "written").inc(lines)
         if error is not None:
             self._paused_until = time.monotonic() + _PAUSE_SECONDS
         if error is not None and not self._failing:
-            _log.error("requests cannot be recorded", extra={"file": str(self.path), "error": cause_of(error)})
+            _log.error("requests cannot be recorded", extra={"file": str(self.path), "error": error})
         elif error is None and self._failing:
             _log.info("requests are recorded again", extra={"file": str(self.path)})
         self._failing = error is not None
 
-    def _write(self, lines: list[bytes]) -> OSError | None:
+    def _write(self, lines: list[bytes]) -> str | None:
         """Write lines whole, or none of them; returns what kept us from it."""
         data = b"".join(lines)
         try:
+            if not self._is_in_place():
+                self._begin_anew()
             if len(lines) > 1 and len(data) > self._half:  # line by line, each in a file that it has room in
                 return next((error for line in lines if (error := self._write([line])) is not None), None)
             if os.fstat(self._file).st_size + len(data) > self._half:
-                self._turn_over()
+                self.path.replace(self._older)
+                self._begin_anew()
             before = os.fstat(self._file).st_size
             try:
                 left = memoryview(data)
@@ -117,11 +124,20 @@ class RecordFile:
                     os.ftruncate(self._file, before)
                 raise
         except OSError as error:
-            return error
+            return cause_of(error)
+        except GatewayError as error:
+            return str(error)
         return None
 
-    def _turn_over(self) -> None:
-        self.path.replace(self._older)
+    def _is_in_place(self) -> bool:
+        """Whether what is written to is what the path names: somebody may have taken it away, or put another there."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _begin_anew(self) -> None:
+        _want_records(self.path)
         new = self._open()
         os.close(self._file)
         self._file = new
@@ -134,6 +150,21 @@ class RecordFile:
         if size and os.pread(file, 1, size - 1) != b"\n":
             os.write(file, b"\n")
         return file
+
+
+def _in_thread(work: Callable[[], str | None]) -> "asyncio.Future[str | None]":
+    """Do some work in a thread that the process does not wait for at its end, as it does for the loop's own."""
+    done: Future[str | None] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="recording", daemon=True).start()
+    return asyncio.wrap_future(done)
 
 
 class Recording(NamedTuple):

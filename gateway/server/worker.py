@@ -32,7 +32,7 @@ from gateway.telemetry.reports import take
 
 REPORT_SECONDS = 0.5
 _TAKEN_AT_ONCE = 16
-_MOST_RECORDED = 1000  # between two reports
+_MOST_RECORDED = 512 * 1024  # bytes between two reports: a millisecond to make a message of
 _EXHAUSTED_SECONDS = 1.0  # until one is taken again after the system had no descriptor left
 _log = logging.getLogger("gateway.worker")
 
@@ -49,6 +49,7 @@ class Worker:
         self._has_lane = has_lane
         self._metrics = Metrics(reported=True)
         self._recorded: list[str] = []
+        self._recorded_bytes = 0
         self._recorder = Recorder(records, self._keep, self._metrics) if records else None
         self._rules: Rules | None = None
         self._server: InProcessServer | None = None
@@ -161,14 +162,15 @@ class Worker:
             await asyncio.sleep(REPORT_SECONDS)
 
     def _report(self, number: int, *, is_last: bool = False) -> None:
-        recorded, self._recorded = self._recorded, []
+        recorded, self._recorded, self._recorded_bytes = self._recorded, [], 0
         in_flight = self._serving.in_flight
         self._channel.tell(Counted(take(self._metrics), in_flight, number, recorded, is_last))
 
     def _keep(self, line: bytes) -> None:
         """Keep a record until the next report; where that is long in coming, some are lost."""
-        if len(self._recorded) < _MOST_RECORDED:
+        if self._recorded_bytes + len(line) <= _MOST_RECORDED:
             self._recorded.append(line.decode())
+            self._recorded_bytes += len(line)
         else:
             self._metrics.records.labels("lost").inc()
 

@@ -8,6 +8,7 @@ value]]}` an array, anything else the scalar itself. Equal elements are one, wit
 first of each, unless their order or place counts.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import orjson
@@ -26,11 +27,18 @@ class Pruned(NamedTuple):
     cut: bool
 
 
-def prune(document: Any, plan: Plan) -> Steps[Pruned]:
-    """Return in steps what decides in a parsed body."""
+class TooMuchError(Exception):
+    """More of a body decides than may be left."""
+
+
+def prune(document: Any, plan: Plan, most: float = math.inf) -> Steps[Pruned]:
+    """Return in steps what decides in a parsed body.
+
+    Raises TooMuchError where that is certain to be more than `most` bytes as JSON.
+    """
     if plan.root is None:
         return Pruned(None, False)
-    pruner = _Pruner(plan)
+    pruner = _Pruner(plan, most)
     body = yield from pruner.visit(document, plan.root)
     return Pruned(body, pruner.cut)
 
@@ -55,17 +63,24 @@ def restored(notation: Any) -> Any:
 
 
 class _Pruner:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, most: float) -> None:
         self._locations = plan.locations
         self._weighs = plan.tolerance is not None
+        self._most = most
+        self._size = 0  # of what is left, at the least
         self._left = _STRETCH
         self.cut = False
 
-    def visit(self, value: Any, node: Node) -> Steps[Any]:
+    def _step(self) -> Steps[None]:
         self._left -= 1
         if self._left <= 0:
             self._left = _STRETCH
             yield
+        if self._size > self._most:
+            raise TooMuchError
+
+    def visit(self, value: Any, node: Node) -> Steps[Any]:
+        yield from self._step()
         if type(value) is dict:
             return (yield from self._object(value, node))
         if type(value) is list:
@@ -75,11 +90,15 @@ class _Pruner:
     def _object(self, members: dict[str, Any], node: Node) -> Steps[Any]:
         keys = any(check.role is Role.KEYS for check in node.checks)
         kept: dict[str, Any] = {}
+        if not keys and node.every is None:
+            members = {name: value for name, value in members.items() if name in node.members}
         for name, value in members.items():
+            yield from self._step()
             below = node.members.get(name, node.every)
             if below is None and not keys:
                 continue
             shown = self._text(name) if keys else name if name in node.members else self._number(kept, node)
+            self._size += len('"":0,') + (0 if keys else len(shown))  # a text has counted its length
             if keys and self._weighs and not isinstance(value, dict | list):
                 kept[shown] = self._scalar(value)
             elif below is None:
@@ -104,13 +123,18 @@ class _Pruner:
         known: dict[bytes, list[Any]] = {}
         for index, element in enumerate(array):
             below = indices.get(str(index), elements) if indices else elements
+            size = self._size
             kept = None if below is None else (yield from self.visit(element, below))
             if in_order:
                 groups.append([1, kept])
+                self._size += len("[1,0],")
                 continue
             group = known.setdefault(orjson.dumps(kept), [0, kept])
             if group[0] == 0:
                 groups.append(group)
+                self._size += len("[1,0],")
+            else:
+                self._size = size  # nothing new is left of this one
             group[0] += 1
         return {"a": groups}
 
@@ -124,6 +148,7 @@ class _Pruner:
         return self._text(value) if isinstance(value, str) else value
 
     def _text(self, text: str) -> str:
+        self._size += min(len(text), MAX_VALUE_LENGTH)
         if len(text) <= MAX_VALUE_LENGTH:
             return text
         self.cut = True

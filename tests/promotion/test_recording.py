@@ -10,6 +10,7 @@ import pytest
 from support.process import WAYS, Gateway
 from support.recorded import MARK, answers, config, records, requests
 from support.upstream import RecordingUpstream
+from support.wire import exchange
 
 from gateway.promotion.replay import Candidate, UntoldError
 from gateway.rules.load import parse
@@ -117,3 +118,33 @@ def test_nothing_else_is_recorded(served: Served) -> None:
     for name in ("baseline", "tenants"):
         _, _, raw = served.of(name)
         assert MARK.encode() not in raw
+
+
+def told_of(raw: bytes, had: dict[str, Any], new: dict[str, Any], upstream: RecordingUpstream, folder: Path) -> str:
+    """Return what the candidate makes of one request that was recorded, or why that cannot be told."""
+    file, base = folder / "record.ndjson", {"upstreams": {"api": {"url": f"http://127.0.0.1:{upstream.port}"}}}
+    with Gateway(folder, {**base, **had}, options=["--record", str(file), *ALL]) as gateway:
+        exchange(gateway.port, raw)
+        gateway.end()
+    (record,) = records(file)
+    try:
+        return Candidate(parse(json.dumps({**base, **new}))).decide(record).result
+    except UntoldError as why:
+        return str(why)
+
+
+def test_fund_that_is_a_stage(recorder: RecordingUpstream, tmp_path: Path) -> None:
+    """A query parameter that is fund and stage at once is judged as it was, also when it was cut."""
+    endpoint = {"stages": [{"query": "stage"}], "fundId": {"query": "stage"}}
+    config = {"endpoints": {"/a": endpoint}, "endpointMode": {"/a": "enforce"}}
+    raw = b"POST /a?stage=" + b"x" * 90 + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    assert told_of(raw, config, config, recorder, tmp_path) == "reject"
+
+
+def test_body_that_was_not_looked_into(recorder: RecordingUpstream, tmp_path: Path) -> None:
+    """A candidate that looks for the fund in bodies that nothing was looked for in cannot be told."""
+    had = {"endpoints": {"/a": {"stages": [{"query": "stage"}]}}, "endpointMode": {"/a": "enforce"}}
+    new = {**had, "endpoints": {"/a": {"stages": [{"query": "stage"}], "fundId": {"body": "/f"}}}}
+    raw = b"POST /a?stage=seed HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    raw += b"Content-Length: 7\r\n\r\n" + b'{"f":1}'
+    assert "looks into the body" in told_of(raw, had, new, recorder, tmp_path)

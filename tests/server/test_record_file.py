@@ -1,10 +1,13 @@
 """The file of recorded requests: for its owner alone, bounded, written without keeping anybody waiting."""
 
 import asyncio
+import fcntl
 import os
 import resource
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,7 +98,7 @@ def test_other_files_are_kept(content: bytes, tmp_path: Path) -> None:
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     """A folder, a pipe and a place in no folder are errors that name the option."""
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", tmp_path / "none" / "record"):
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "none" / "record", Path("/"), Path("")):
         with pytest.raises(GatewayError, match="--record"):
             RecordFile(path, 1_000_000, Metrics())
 
@@ -108,3 +111,73 @@ async def test_line_that_was_broken_off(tmp_path: Path) -> None:
     file.add(LINE)
     await file.close()
     assert path.read_bytes() == LINE + b"\n" + LINE[:20] + b"\n" + LINE + b"\n"
+
+
+@pytest.mark.parametrize("moved", [True, False])
+async def test_file_that_was_taken_away(moved: bool, tmp_path: Path) -> None:
+    """Where somebody moves or removes the file while it is written to, it is begun anew."""
+    path, metrics = tmp_path / "record", Metrics()
+    file = RecordFile(path, 10 * 1024, metrics)
+    file.add(LINE)
+    await asyncio.sleep(0.4)
+    path.rename(tmp_path / "mine") if moved else path.unlink()
+    file.add(LINE[:-2] + b'2"}')
+    await file.close()
+    assert path.read_bytes() == LINE[:-2] + b'2"}\n'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert counted(metrics, "lost") == 0
+
+
+async def test_another_file_that_was_put_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that somebody puts in the place of the record is kept as it is, and the log names it."""
+    path, metrics = tmp_path / "record", Metrics()
+    file = RecordFile(path, 10 * 1024, metrics)
+    other = tmp_path / "other"
+    other.write_bytes(b"other\n")
+    other.chmod(0o644)
+    other.replace(path)
+    file.add(LINE)
+    await file.close()
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"other\n", 0o644)
+    assert counted(metrics, "lost") == 1
+    assert "something else" in caplog.records[-1].error  # type: ignore[attr-defined]
+
+
+_HUNG = """
+import asyncio, fcntl, os, signal, sys
+from pathlib import Path
+from gateway.server.record_file import RecordFile
+from gateway.telemetry.metrics import Metrics
+
+async def work(path):
+    file = RecordFile(path, 10240, Metrics())
+    print("ready", flush=True)
+    sys.stdin.readline()
+    file.add(b"1")
+    await file.close()
+
+asyncio.run(work(Path(sys.argv[1])))
+"""
+
+
+def test_disk_that_does_not_answer(tmp_path: Path) -> None:
+    """At the end a disk that does not answer is waited for a few seconds, and no longer."""
+    path, other = tmp_path / "record", tmp_path / "other"
+    other.touch()
+    handler = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    lease = os.open(other, os.O_RDWR)
+    with subprocess.Popen(
+        [sys.executable, "-c", _HUNG, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # whoever opens it waits until this is given up
+            other.replace(path)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert process.wait(20) == 0
+        finally:
+            os.close(lease)
+            signal.signal(signal.SIGIO, handler)

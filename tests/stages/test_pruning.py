@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
+from support.stretches import most_calls
 
 from gateway.stages.document import judge_document
 from gateway.stages.locators import Location, Plan, Shape
-from gateway.stages.pruning import Pruned, prune, restored
+from gateway.stages.pruning import Pruned, TooMuchError, prune, restored
 from gateway.stages.reasons import Reason
 from gateway.stages.steps import run_to_completion
 from gateway.stages.verdict import Findings
@@ -98,3 +99,33 @@ def test_what_is_no_notation(notation: Any) -> None:
     """A document that was not made by pruning is refused."""
     with pytest.raises(ValueError, match=r"a"):
         restored(notation)
+
+
+MUCH: list[tuple[Location, Any]] = [
+    (Location(Shape.KEYS, ("k",)), {"k": {f"{i:x}": 0 for i in range(26_000)}}),
+    (Location(Shape.VALUE, ("v", "*", "x")), {"v": [{"x": f"{i:x}"} for i in range(10_000)]}),
+    (Location(Shape.EACH, ("s",), field="stage", weight="w"), {"s": [{"stage": "seed", "w": 1}] * 10_000}),
+]
+
+
+@pytest.mark.parametrize(("location", "document"), MUCH)
+def test_much_that_decides(location: Location, document: Any) -> None:
+    """It ends where more decides than may be left, and every stretch until then is short."""
+    plan = Plan.of([location], tolerance=0.1)
+
+    def to_the_end() -> Any:
+        with pytest.raises(TooMuchError):
+            yield from prune(document, plan, 64 * 1024)
+
+    assert most_calls(to_the_end) < 3000
+    small = len(orjson.dumps(pruned(document, plan).body))
+    assert run_to_completion(prune(document, plan, small)) == pruned(document, plan)
+
+
+def test_equal_elements_take_no_room() -> None:
+    """However many equal elements there are, one of them is left, and counted."""
+    plan = Plan.of([Location(Shape.EACH, ("s",), field="stage")])
+    document = {"s": [{"stage": "seed", "note": "n"}] * 10_000}
+    assert run_to_completion(prune(document, plan, 100)).body == {
+        "o": {"s": {"a": [[10_000, {"o": {"stage": "seed"}}]]}}
+    }
