@@ -1,9 +1,10 @@
 """How strictly a configuration treats each endpoint, and whether another one is stricter or weaker. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count, product
 from typing import Any, NamedTuple
 
-from gateway.rollout.endpoints import Endpoint
+from gateway.rollout.endpoints import Endpoint, matched_form, split
 from gateway.rollout.policy import Mode, Operation, stricter
 from gateway.rules.load import Rules
 
@@ -40,26 +41,25 @@ def of(mode: Mode, percent: float, *, write_only: bool, operation: Operation | N
 
 
 def raised(before: Rules, after: Rules) -> list[str]:
-    """Return the endpoints, of both, at which the second configuration is stricter than the first."""
-    return [pattern for pattern, old, new in _pairs(before, after) if old.falls_below(new)]
-
-
-def lowered(before: Rules, after: Rules) -> list[str]:
-    """Return the endpoints, of both, at which the second configuration is less strict than the first."""
-    return [pattern for pattern, old, new in _pairs(before, after) if new.falls_below(old)]
+    """Return the endpoints of the second configuration at which it is stricter than the first."""
+    old, new = enforcement(before), enforcement(after)
+    shared = _shared(before, after)
+    found = (now for _, was, now in shared if now is not None and _of(was, old).falls_below(_of(now, new)))
+    return list(dict.fromkeys(endpoint.pattern for endpoint in found))
 
 
 def weakened(before: Rules, after: Rules) -> Iterator[str]:
     """Yield one line for each way in which the second configuration protects writes less than the first."""
-    for pattern, old, new in _pairs(before, after):
-        endpoint = before.endpoints.endpoints.get(pattern) or _answering(before, pattern)
-        if endpoint is not None and endpoint.operation is not Operation.READ and new.falls_below(old):
-            yield f"{pattern} falls from {_told(old)} to {_told(new)}"
-    for pattern in {**before.endpoints.endpoints, **after.endpoints.endpoints}:
-        endpoint, other = _answering(before, pattern), _answering(after, pattern)
-        if endpoint is not None and other is not None and endpoint.operation is not Operation.READ:
-            looks, then = before.document["endpoints"][endpoint.pattern], after.document["endpoints"][other.pattern]
-            for line in _overlooked(looks, then):
+    old, new = enforcement(before), enforcement(after)
+    for pattern, endpoint, other in _shared(before, after):
+        if endpoint is None or endpoint.operation is Operation.READ:
+            continue
+        was, then = old[endpoint.pattern], _of(other, new)
+        if then.falls_below(was):
+            yield f"{pattern} falls from {_told(was)} to {_told(then)}"
+        if other is not None:
+            looks = before.document["endpoints"][endpoint.pattern], after.document["endpoints"][other.pattern]
+            for line in _overlooked(*looks):
                 yield f"{pattern} {line}"
 
 
@@ -93,30 +93,47 @@ def _overlooked(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
         yield f"is inspected less: its weights {tolerated}"
 
 
-def _pairs(before: Rules, after: Rules) -> Iterator[tuple[str, Enforcement, Enforcement]]:
-    """Yield for every endpoint of both what each configuration does with its requests.
-
-    A pattern that one of them does not have may be another endpoint's there: `/a/special` is `/a/:id` where nothing
-    says otherwise.
-    """
-    old, new = enforcement(before), enforcement(after)
-    for pattern in {**old, **new}:
-        yield pattern, _of_pattern(before, old, pattern), _of_pattern(after, new, pattern)
-
-
-def _of_pattern(rules: Rules, found: Mapping[str, Enforcement], pattern: str) -> Enforcement:
-    endpoint = _answering(rules, pattern)
+def _of(endpoint: Endpoint | None, found: Mapping[str, Enforcement]) -> Enforcement:
     return Enforcement(Mode.OFF, 0.0) if endpoint is None else found[endpoint.pattern]
 
 
-def _answering(rules: Rules, pattern: str) -> Endpoint | None:
-    """Return the endpoint that takes the requests of a pattern, None when none does."""
-    own = rules.endpoints.endpoints.get(pattern)
-    if own is not None:
-        return own
-    example = "/".join("x" if segment.startswith(":") else segment for segment in pattern.split("/"))
-    match = rules.endpoints.match(example)
-    return None if match is None else match.endpoint
+def _shared(before: Rules, after: Rules) -> Iterator[tuple[str, Endpoint | None, Endpoint | None]]:
+    """Yield the patterns of both, and what one of each have in common, with the endpoint that each makes of it.
+
+    That is every pair of endpoints there can be. A path that is p before and q after is among what p and q have in
+    common; and what stands for all of that is matched by no pattern that the path is not matched by, so it is p
+    before and q after too.
+    """
+    patterns = list(dict.fromkeys([*before.endpoints.endpoints, *after.endpoints.endpoints]))
+    shared = {matched_form(pattern): pattern for pattern in reversed(patterns)}
+    for first, second in product(before.endpoints.endpoints, after.endpoints.endpoints):
+        common = _common(first, second)
+        if common is not None:
+            shared.setdefault(matched_form(common), common)
+    stand_in = _no_literal_of(patterns)
+    for pattern in sorted(shared.values(), key=lambda one: patterns.index(one) if one in patterns else len(patterns)):
+        path = "/" + "/".join(stand_in if segment.startswith(":") else segment for segment in split(pattern))
+        old, new = before.endpoints.match(path), after.endpoints.match(path)
+        yield pattern, None if old is None else old.endpoint, None if new is None else new.endpoint
+
+
+def _common(first: str, second: str) -> str | None:
+    """Return the pattern of the paths that two patterns both match, None when there are none."""
+    ours, theirs = split(first), split(second)
+    if len(ours) != len(theirs):
+        return None
+    common = []
+    for one, other in zip(ours, theirs, strict=True):
+        if not one.startswith(":") and not other.startswith(":") and one.lower() != other.lower():
+            return None
+        common.append(other if one.startswith(":") else one)
+    return "/" + "/".join(common)
+
+
+def _no_literal_of(patterns: Iterable[str]) -> str:
+    """Return a segment that stands for any value of a parameter: no pattern has it."""
+    taken = {segment.lower() for pattern in patterns for segment in split(pattern)}
+    return next(segment for length in count(1) if (segment := "x" * length) not in taken)
 
 
 def _told(found: Enforcement) -> str:
