@@ -19,7 +19,8 @@ READY := $(VENV)/.ready
 NODE_FOLDER := tests/differential
 NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 # As many test processes as cores.
-TEST_PROCESSES ?= auto
+# Half as many again as there are processors: what starts processes waits for them a third of its time.
+TEST_PROCESSES ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 
 .PHONY: demo test unit prove newest lint types contracts tests peers bench format schema rules kubernetes lock secrets clean
 .DELETE_ON_ERROR:
