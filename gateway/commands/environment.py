@@ -18,6 +18,12 @@ ConfigOption = Annotated[
         "--config", metavar="FILE", help="Configuration file; default STAGE_GATEWAY_CONFIG or config/gateway.json."
     ),
 ]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan", metavar="FILE", help="Plan of the rollout; default STAGE_GATEWAY_PLAN or config/rollout.json."
+    ),
+]
 
 SPEC = Path("config/migration.json")
 SpecOption = Annotated[Path | None, typer.Option("--spec", metavar="FILE", help=f"Migration file; default {SPEC}.")]

@@ -7,17 +7,13 @@ import typer
 from rich.table import Table
 
 from gateway.commands.asking import AdminOption
+from gateway.commands.environment import PlanOption
 from gateway.commands.measuring import measure, moment, plan_of
 from gateway.commands.output import JsonOption, print_json, show
 from gateway.promotion.gates import Answer, Readiness
 from gateway.promotion.plan import Step
 from gateway.promotion.position import Position
 from gateway.settings import read_settings
-
-PlanOption = Annotated[
-    Path | None,
-    typer.Option("--plan", metavar="FILE", help="Plan; default STAGE_GATEWAY_PLAN or config/rollout.json."),
-]
 
 
 def readiness(

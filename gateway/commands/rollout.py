@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.commands.asking import AdminOption, addresses
-from gateway.commands.environment import ConfigOption, settings_with
+from gateway.commands.environment import ConfigOption, PlanOption, settings_with
 from gateway.commands.groups import group
 from gateway.commands.output import JsonOption, print_json, say, show
 from gateway.settings import Settings
@@ -16,10 +16,6 @@ from gateway.settings import Settings
 if TYPE_CHECKING:
     from gateway.commands.rollout_way import Ended, Way
 
-PlanOption = Annotated[
-    Path | None,
-    typer.Option("--plan", metavar="FILE", help="The plan; default STAGE_GATEWAY_PLAN or config/rollout.json."),
-]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Write the step's file there, and reload nothing.")
 ]
